@@ -1,0 +1,49 @@
+"""Facts that reach a frontend beside the request path, in the past tense; plain data."""
+
+from dataclasses import dataclass
+
+from swayam_proxy.core.vocabulary import BackendState
+
+
+@dataclass(frozen=True, slots=True)
+class WakeupCame:
+    """The moment that `next_wakeup()` asked for has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendProbed:
+    """An active health check of one backend ended."""
+
+    service_name: str
+    backend_index: int
+    healthy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BackendReported:
+    """A sidecar or provisioner told the state of one backend.
+
+    `incarnation` counts its set-ups, so that stale news is told from fresh; `setup_s` is the measured
+    time from cold to warm, where it was seen.
+    """
+
+    service_name: str
+    backend_index: int
+    state: BackendState
+    incarnation: int = 0
+    setup_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeersCounted:
+    """The number of frontends, this one included, is known anew."""
+
+    frontends_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class DrainBegan:
+    """No new request is taken from here on; those in flight and in the queue may end."""
+
+
+Event = WakeupCame | BackendProbed | BackendReported | PeersCounted | DrainBegan
