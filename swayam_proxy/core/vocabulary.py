@@ -175,6 +175,9 @@ class ServiceSpec:
     prefix_min: int = 1
     prefix_max: int | None = None
     """None: the length of the list."""
+    prefix_start: int | None = None
+    """Backends to begin with. None: the whole list where backends always run, `prefix_min` where using one
+    means setting it up."""
     observe_only: bool = False
     """Decide and report, but send to the whole list."""
     shrink_hold_s: float = 30.0
@@ -194,6 +197,40 @@ class FrontendSpec:
     services: tuple[ServiceSpec, ...]
     frontends_count: int = 1
     """F until gossip knows better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How many backends a service was judged to need, and why; everything that is needed to judge again.
+
+    Rates are requests per second, times are seconds. `forecast_per_s` is this frontend's own expectation at
+    `at + horizon_s`; `load_per_s` is the global one with the burst applied, which n must carry.
+    """
+
+    service_name: str
+    at: float
+    prefix: int
+    """Backends 1..prefix get calls."""
+    needs: int
+    """How many working backends the promise needs; holes in the prefix come on top."""
+    reason: DecisionReason
+    text: str
+    rate_per_s: float
+    global_rate_per_s: float
+    forecast_per_s: float
+    forecast_spread_per_s: float
+    load_per_s: float
+    dispersion: float
+    horizon_s: float
+    frontends_count: int
+    policy: DispatchPolicy
+    execution_mean_s: float
+    execution_cv: float
+    samples_count: float
+    fit_ks: float
+    feasible: bool
+    attainment: tuple[tuple[int, float], ...]
+    """(n, share within the promise) at needs - 1, needs, needs + 1."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,43 @@
+"""Orders from the rules to whoever performs them, in the imperative; plain data.
+
+`live/driver.py` and `sim/world.py` perform the same union and end in `assert_never`.
+"""
+
+from dataclasses import dataclass
+
+from swayam_proxy.core.ticket import Ticket
+from swayam_proxy.core.vocabulary import Decision, Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardRequest:
+    """A queued request has got a slot: send it to `ticket.backend_address` now."""
+
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class RejectRequest:
+    """A queued request will not be served: answer it with the refusal. The ticket has ended."""
+
+    ticket: Ticket
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class WarmBackend:
+    """Set up this backend unless it is warm already; idempotent, any frontend may order it."""
+
+    service_name: str
+    backend_index: int
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordDecision:
+    """Write this decision to the decision log and count it."""
+
+    decision: Decision
+
+
+Command = ForwardRequest | RejectRequest | WarmBackend | RecordDecision

@@ -1,0 +1,239 @@
+"""The ordered backends of one service as one frontend sees them: state, health, own requests in flight.
+
+Keeps `usable`, the backends that dispatch may choose from, current after every change, so that the request
+path never filters. Knows nothing of policies, load or time beyond the `now` that is handed in.
+"""
+
+from collections.abc import Iterator
+
+from swayam_proxy.core.lifecycle import Signal, next_state
+from swayam_proxy.core.vocabulary import NEVER, BackendSpec, BackendState, HealthSpec
+
+_FAULTS_FORGIVEN_ON_RETURN = 1
+"""A backend that comes back from ejection is ejected again by its first fault (probation)."""
+
+
+class Backend:
+    """One place in the ordered list."""
+
+    __slots__ = (
+        "address",
+        "ejected_until",
+        "ejections_in_row",
+        "faults_count",
+        "faults_in_row",
+        "idle_position",
+        "incarnation",
+        "index",
+        "outstanding_count",
+        "probes_in_row",
+        "requests_count",
+        "slots",
+        "state",
+        "usable",
+        "warming_since",
+    )
+
+    def __init__(self, index: int, spec: BackendSpec, state: BackendState) -> None:
+        """Begin in `state` with nothing in flight."""
+        self.index = index
+        self.address = spec.address
+        self.slots = spec.slots
+        self.state = state
+        self.incarnation = 0
+        self.warming_since = 0.0
+        self.outstanding_count = 0
+        self.requests_count = 0
+        self.faults_count = 0
+        self.faults_in_row = 0
+        self.probes_in_row = 0
+        """Probes with the same result in a row that contradict the present state."""
+        self.ejections_in_row = 0
+        self.ejected_until = 0.0
+        """0 when it is not ejected."""
+        self.usable = False
+        """Whether it stands in `Pool.usable`."""
+        self.idle_position = -1
+        """Its place in `Pool.idle`; -1 when it is not there."""
+
+    @property
+    def ejected(self) -> bool:
+        """Whether its own faults keep it out of dispatch."""
+        return self.ejected_until > 0.0
+
+
+class Pool:
+    """All backends of a service, the prefix over them, and who of them can take a request."""
+
+    __slots__ = (
+        "_health",
+        "backends",
+        "ejections_denied_count",
+        "fail_open",
+        "idle",
+        "prefix",
+        "usable",
+        "usable_slots",
+        "version",
+    )
+
+    def __init__(self, specs: tuple[BackendSpec, ...], health: HealthSpec, initial: BackendState) -> None:
+        """Begin with every backend in `initial` and an empty prefix."""
+        self.backends = tuple(Backend(index, spec, initial) for index, spec in enumerate(specs, start=1))
+        self._health = health
+        self.prefix = 0
+        self.usable: list[Backend] = []
+        """Warm, healthy, inside the prefix: what dispatch chooses from."""
+        self.usable_slots = 0
+        self.idle: list[Backend] = []
+        """Those of `usable` with no request of ours, in no particular order."""
+        self.fail_open = False
+        """No backend of the prefix looks healthy, so all that may still run are used."""
+        self.ejections_denied_count = 0
+        self.version = 0
+        """Rises whenever `usable` is made anew."""
+
+    def __iter__(self) -> Iterator[Backend]:
+        """Go through the backends in order."""
+        return iter(self.backends)
+
+    def at(self, index: int) -> Backend:
+        """Return the backend of that index, counted from 1."""
+        return self.backends[index - 1]
+
+    # -- the prefix --
+
+    def set_prefix(self, prefix: int) -> None:
+        """Use backends 1..prefix from now on."""
+        if prefix != self.prefix:
+            self.prefix = prefix
+            self._renew()
+
+    def prefix_with(self, needs: int, *, counting_coming: bool) -> int:
+        """Return the least n such that 1..n holds `needs` backends that work, or the whole list.
+
+        Holes (lost, ejected, draining) are not counted. Where set-up is possible cold and warming ones count
+        (`counting_coming`): they are, or will be, on their way.
+        """
+        if needs <= 0:
+            return 0
+        found = 0
+        for backend in self.backends:
+            if backend.ejected or backend.state in (BackendState.LOST, BackendState.DRAINING):
+                continue
+            if backend.state is BackendState.WARM or counting_coming:
+                found += 1
+                if found == needs:
+                    return backend.index
+        return len(self.backends)
+
+    def next_warm_after(self, index: int) -> Backend | None:
+        """Return the first healthy warm backend behind `index`, or None."""
+        for backend in self.backends[index:]:
+            if backend.state is BackendState.WARM and not backend.ejected:
+                return backend
+        return None
+
+    def _renew(self) -> None:
+        inside = self.backends[: self.prefix]
+        usable = [b for b in inside if b.state is BackendState.WARM and not b.ejected]
+        self.fail_open = False
+        if not usable:
+            usable = [b for b in inside if b.state in (BackendState.WARM, BackendState.LOST)]
+            self.fail_open = bool(usable)
+        for backend in self.usable:
+            backend.usable = False
+            backend.idle_position = -1
+        for backend in usable:
+            backend.usable = True
+        self.usable = usable
+        self.usable_slots = sum(b.slots for b in usable)
+        self.idle = [b for b in usable if b.outstanding_count == 0]
+        for position, backend in enumerate(self.idle):
+            backend.idle_position = position
+        self.version += 1
+
+    # -- slots --
+
+    def book(self, backend: Backend) -> None:
+        """Take one slot of the backend for a request of ours."""
+        backend.requests_count += 1
+        if backend.outstanding_count == 0 and backend.idle_position >= 0:
+            self._leave_idle(backend)
+        backend.outstanding_count += 1
+
+    def free(self, backend: Backend) -> None:
+        """Give one slot back."""
+        assert backend.outstanding_count > 0, f"backend {backend.index} has no slot to give back"
+        backend.outstanding_count -= 1
+        if backend.outstanding_count == 0 and backend.usable:
+            backend.idle_position = len(self.idle)
+            self.idle.append(backend)
+
+    def _leave_idle(self, backend: Backend) -> None:
+        last = self.idle.pop()
+        if last is not backend:
+            self.idle[backend.idle_position] = last
+            last.idle_position = backend.idle_position
+        backend.idle_position = -1
+
+    # -- health --
+
+    def signal(self, backend: Backend, signal: Signal) -> bool:
+        """Let the backend hear `signal`; return whether its state changed."""
+        state = next_state(backend.state, signal)
+        if state is backend.state:
+            return False
+        backend.state = state
+        backend.probes_in_row = 0
+        if state is BackendState.WARM:
+            backend.faults_in_row = 0
+        self._renew()
+        return True
+
+    def probed(self, backend: Backend, *, healthy: bool) -> bool:
+        """Take in the result of an active check; return whether the backend fell or rose."""
+        contradicts = healthy if backend.state is BackendState.LOST else not healthy
+        if not contradicts or backend.state not in (BackendState.WARM, BackendState.LOST):
+            backend.probes_in_row = 0
+            return False
+        backend.probes_in_row += 1
+        needed = self._health.rise_count if healthy else self._health.fall_count
+        if backend.probes_in_row < needed:
+            return False
+        return self.signal(backend, Signal.CONTACT_REGAINED if healthy else Signal.CONTACT_LOST)
+
+    def succeeded(self, backend: Backend) -> None:
+        """Forget the faults of a backend that gave a whole answer."""
+        backend.faults_in_row = 0
+        backend.ejections_in_row = 0
+
+    def faulted(self, backend: Backend, now: float) -> bool:
+        """Count a fault; return whether it ejected the backend."""
+        backend.faults_count += 1
+        backend.faults_in_row += 1
+        if backend.ejected or backend.faults_in_row < self._health.eject_after_faults:
+            return False
+        ejected_count = sum(1 for b in self.backends if b.ejected)
+        if ejected_count + 1 > self._health.ejected_share_max * len(self.backends):
+            self.ejections_denied_count += 1
+            return False
+        duration_s = min(self._health.eject_max_s, self._health.eject_base_s * 2.0**backend.ejections_in_row)
+        backend.ejections_in_row = min(backend.ejections_in_row + 1, 30)
+        backend.ejected_until = now + duration_s
+        self._renew()
+        return True
+
+    def next_return(self) -> float:
+        """Return when the next ejection ends."""
+        return min((b.ejected_until for b in self.backends if b.ejected), default=NEVER)
+
+    def readmit(self, now: float) -> bool:
+        """End the ejections that are over; return whether there were any."""
+        returning = [b for b in self.backends if b.ejected and b.ejected_until <= now]
+        for backend in returning:
+            backend.ejected_until = 0.0
+            backend.faults_in_row = self._health.eject_after_faults - _FAULTS_FORGIVEN_ON_RETURN
+        if returning:
+            self._renew()
+        return bool(returning)

@@ -1,0 +1,360 @@
+"""One service at one frontend: admits, books, queues, refuses and measures requests; decides the prefix.
+
+The request path (`admit`, `rebook`, `finish`, `cancel`) is plain methods on small values; the slow path
+(`wake`, `backend_*`) returns commands. Knows nothing of connections, and no clock but the
+`now` that is handed in.
+"""
+
+from collections.abc import Sequence
+
+from swayam_proxy.core.commands import Command, ForwardRequest, RecordDecision, RejectRequest, WarmBackend
+from swayam_proxy.core.decision import DecisionInputs, PrefixRule
+from swayam_proxy.core.dispatch import make_chooser
+from swayam_proxy.core.lifecycle import REPORTED, Signal
+from swayam_proxy.core.measurement import Measurement
+from swayam_proxy.core.model.execution import ExecutionStatistics
+from swayam_proxy.core.model.load import LoadForecaster
+from swayam_proxy.core.pool import Backend, Pool
+from swayam_proxy.core.queueing import RequestQueue
+from swayam_proxy.core.retrying import RetryBudget
+from swayam_proxy.core.snapshot import BackendSnapshot, ServiceSnapshot
+from swayam_proxy.core.ticket import Ticket
+from swayam_proxy.core.vocabulary import (
+    NEVER,
+    BackendState,
+    Decision,
+    Fault,
+    Outcome,
+    Refusal,
+    RefusalReason,
+    Rng,
+    ServiceSpec,
+)
+
+_RETRY_AFTER_S_MAX = 60.0
+_NOTHING: tuple[Command, ...] = ()
+
+
+class Service:
+    """What one frontend knows of, and does for, one service."""
+
+    def __init__(self, spec: ServiceSpec, rng: Rng, now: float, frontends_count: int) -> None:
+        """Begin at `now`; the first decision is due at once."""
+        self.spec = spec
+        initial = BackendState.COLD if spec.set_up_on_demand else BackendState.WARM
+        self.pool = Pool(spec.backends, spec.health, initial)
+        self._chooser = make_chooser(spec.dispatch, rng, spec.queue)
+        self._queue = RequestQueue()
+        self._budget = RetryBudget(spec.retry.budget_ratio, now)
+        self._measurement = Measurement(now)
+        self._executions = ExecutionStatistics()
+        self._load = LoadForecaster(now)
+        self._rule = PrefixRule(spec, now)
+        self._share = 1.0 / frontends_count
+        self._setup_s = spec.setup_s
+        self._refusals: dict[str, int] = {}
+        self._retries: dict[str, int] = {}
+        self._in_flight_count = 0
+        self._pending: list[Command] = []
+        self.decision: Decision | None = None
+        self.decide_at = now
+        self.scheduled_at = NEVER
+        """When the frontend has a wake-up for this service, and `position` is its place there."""
+        self.position = 0
+        self._fit_prefix(self._rule.needs)
+
+    # -- the request path --
+
+    def admit(self, now: float, deadline: float) -> Ticket | Refusal:
+        """Count an arrival; book a slot for it, let it wait, or refuse it."""
+        self._load.count(now)
+        spec = self.spec
+        ticket = Ticket(spec.name, now, deadline)
+        if self._queue.count == 0:
+            backend = self._chooser.choose(self.pool, self._share, ())
+            if backend is not None:
+                self._budget.attempted()
+                self._book(ticket, backend, now)
+                return ticket
+        return self._enqueue(ticket, now)
+
+    def _book(self, ticket: Ticket, backend: Backend, now: float) -> None:
+        ticket.backend_index = backend.index
+        ticket.backend_address = backend.address
+        ticket.alone = backend.outstanding_count == 0
+        ticket.booked_at = now
+        ticket.prefix = self.pool.prefix
+        ticket.attempts += 1
+        self._in_flight_count += 1
+        self.pool.book(backend)
+
+    def _enqueue(self, ticket: Ticket, now: float) -> Ticket | Refusal:
+        queue_spec = self.spec.queue
+        if self.pool.prefix == 0:
+            self._wake_from_zero(now)
+        if not self._anything_coming():
+            return self._refuse(RefusalReason.NO_BACKEND, now)
+        if self._queue.count >= queue_spec.count_max:
+            return self._refuse(RefusalReason.QUEUE_FULL, now)
+        wait_s = self.expected_wait_s(now)
+        if wait_s > queue_spec.wait_s_max:
+            return self._refuse(RefusalReason.WAIT_TOO_LONG, now)
+        if now + wait_s > ticket.deadline:
+            return self._refuse(RefusalReason.DEADLINE, now)
+        ticket.deadline = min(ticket.deadline, now + queue_spec.wait_s_max)
+        ticket.backend_index = 0
+        self._queue.push(ticket, now)
+        return ticket
+
+    def expected_wait_s(self, now: float) -> float:
+        """Return how long a request that joined the queue now would wait, in seconds."""
+        slots = max(1.0, self.pool.usable_slots * self._share)
+        wait_s = self._queue.count * self._rule.execution_mean_s / slots
+        if not self.pool.usable:
+            warming = [b.warming_since for b in self.pool if b.state is BackendState.WARMING]
+            wait_s += max(0.0, min(warming, default=now) + self._setup_s - now)
+        return wait_s
+
+    def _anything_coming(self) -> bool:
+        return bool(self.pool.usable) or self.spec.set_up_on_demand
+
+    def _refuse(self, reason: RefusalReason, now: float) -> Refusal:
+        self._refusals[reason] = self._refusals.get(reason, 0) + 1
+        self._measurement.ended(now, good=False)
+        return Refusal(reason, min(_RETRY_AFTER_S_MAX, max(1.0, self.expected_wait_s(now))))
+
+    def rebook(self, ticket: Ticket, fault: Fault, now: float) -> Ticket | Refusal:
+        """Give a request of which nothing was sent to another backend, within the retry budget.
+
+        The booked backend is blamed with `fault` and its slot freed. A refusal ends the ticket.
+        """
+        assert not ticket.ended and ticket.backend_index, "only a booked request can be booked again"
+        failed = self._release(ticket)
+        self.pool.faulted(failed, now)
+        ticket.tried = (*ticket.tried, failed.index)
+        self._fit_prefix(self._rule.needs)
+        if ticket.attempts < self.spec.retry.attempts_max:
+            backend = self._untried(ticket)
+            if backend is not None and self._budget.take(now):
+                self._retries[fault] = self._retries.get(fault, 0) + 1
+                self._book(ticket, backend, now)
+                return ticket
+            reason = RefusalReason.NO_BACKEND if backend is None else RefusalReason.RETRY_BUDGET
+        else:
+            reason = RefusalReason.NO_BACKEND
+        ticket.ended = True
+        return self._refuse(reason, now)
+
+    def _untried(self, ticket: Ticket) -> Backend | None:
+        """Return a backend that has not failed this request: of the prefix, or the next one behind it.
+
+        The prefix grows to take the latter in, so that calls never leave it.
+        """
+        backend = self._chooser.choose(self.pool, self._share, ticket.tried)
+        if backend is not None:
+            return backend
+        untried = [b for b in self.pool.usable if b.index not in ticket.tried]
+        if untried:
+            return min(untried, key=lambda b: b.outstanding_count)
+        spare = self.pool.next_warm_after(self.pool.prefix)
+        if spare is not None and not self.spec.observe_only:
+            self.pool.set_prefix(spare.index)
+        return spare
+
+    def finish(
+        self, ticket: Ticket, outcome: Outcome, now: float, execution_s: float | None, fault: Fault | None
+    ) -> Sequence[Command]:
+        """End a booked request, learn from it, and give its slot to the one that waited longest."""
+        assert not ticket.ended, "a request ends once"
+        ticket.ended = True
+        backend = self._release(ticket)
+        if fault is not None:
+            if self.pool.faulted(backend, now):
+                self._fit_prefix(self._rule.needs)
+        elif outcome is Outcome.SERVED and backend.faults_in_row:
+            self.pool.succeeded(backend)
+        if outcome is Outcome.SERVED:
+            if execution_s is not None:
+                self._executions.observe(execution_s, now)
+            elif ticket.alone:
+                self._executions.observe(now - ticket.booked_at, now)
+            good = now - ticket.arrived_at <= self.spec.sla.response_time_s
+            self._measurement.ended(now, good=good)
+        elif outcome is Outcome.OVERDUE:
+            self._executions.observe_at_least(now - ticket.booked_at, now)
+            self._measurement.ended(now, good=False)
+        elif fault is not None:
+            self._measurement.ended(now, good=False)
+        return self._serve_queue(now) if self._queue.count else _NOTHING
+
+    def cancel(self, ticket: Ticket, now: float) -> Sequence[Command]:
+        """End a request whose client left, booked or waiting; it says nothing of the promise."""
+        if ticket.ended:
+            return _NOTHING
+        if ticket.backend_index:
+            return self.finish(ticket, Outcome.UNUSABLE, now, None, None)
+        ticket.ended = True
+        self._queue.left()
+        return _NOTHING
+
+    def _release(self, ticket: Ticket) -> Backend:
+        backend = self.pool.at(ticket.backend_index)
+        self.pool.free(backend)
+        self._in_flight_count -= 1
+        return backend
+
+    def _serve_queue(self, now: float) -> list[Command]:
+        commands: list[Command] = self._reject_expired(now)
+        while (ticket := self._queue.first()) is not None:
+            backend = self._chooser.choose(self.pool, self._share, ())
+            if backend is None:
+                break
+            self._queue.take_first()
+            self._budget.attempted()
+            self._book(ticket, backend, now)
+            commands.append(ForwardRequest(ticket))
+        return commands
+
+    def _reject_expired(self, now: float) -> list[Command]:
+        return [
+            RejectRequest(ticket, self._refuse(RefusalReason.WAIT_TOO_LONG, now))
+            for ticket in self._queue.expired(now)
+        ]
+
+    # -- the slow path --
+
+    @property
+    def next_wakeup(self) -> float:
+        """When `wake` wants to be called, in monotonic seconds."""
+        if self._pending:
+            return -NEVER
+        return min(self.decide_at, self._queue.sweep_at, self.pool.next_return())
+
+    def wake(self, now: float, frontends_count: int) -> list[Command]:
+        """Do whatever is due: end ejections, reject what waited too long, decide."""
+        commands, self._pending = self._pending, []
+        if self.pool.readmit(now):
+            self._fit_prefix(self._rule.needs)
+        if now >= self.decide_at:
+            commands += self._decide(now, frontends_count)
+        if self._queue.count:
+            commands += self._serve_queue(now)
+        return commands
+
+    def _decide(self, now: float, frontends_count: int) -> list[Command]:
+        spec = self.spec
+        horizon_s = self._setup_s + spec.tick_s
+        self._share = 1.0 / frontends_count
+        self.decision = self._rule.decide(
+            DecisionInputs(
+                at=now,
+                frontends_count=frontends_count,
+                horizon_s=horizon_s,
+                forecast=self._load.forecast(now, horizon_s),
+                execution=self._executions.summary(now),
+            )
+        )
+        # the grid of ticks stays where it was, however late this one came
+        self.decide_at += spec.tick_s * max(1.0, (now - self.decide_at) // spec.tick_s + 1.0)
+        self._fit_prefix(self.decision.needs)
+        return [*self._warm_missing(now), RecordDecision(self.decision)]
+
+    def _fit_prefix(self, needs: int) -> None:
+        """Let the prefix hold `needs` working backends, around the holes."""
+        spec = self.spec
+        prefix = self.pool.prefix_with(needs, counting_coming=spec.set_up_on_demand)
+        limit = len(self.pool.backends) if spec.prefix_max is None else spec.prefix_max
+        # holes may push the prefix past the maximum: it bounds the backends that work, which `needs` counts
+        if needs >= limit and prefix < limit:
+            prefix = limit
+        self.pool.set_prefix(len(self.pool.backends) if spec.observe_only else prefix)
+
+    def _warm_missing(self, now: float) -> list[Command]:
+        if not self.spec.set_up_on_demand or self.spec.observe_only:
+            return []
+        commands: list[Command] = []
+        for backend in self.pool.backends[: self.pool.prefix]:
+            if backend.state is BackendState.COLD:
+                backend.incarnation += 1
+                backend.warming_since = now
+                self.pool.signal(backend, Signal.SETUP_ORDERED)
+                commands.append(WarmBackend(self.spec.name, backend.index, backend.incarnation))
+        return commands
+
+    def _wake_from_zero(self, now: float) -> None:
+        """A call for a service that runs nowhere: set its first backend up at once."""
+        self._fit_prefix(1)
+        self._pending += self._warm_missing(now)
+
+    def backend_probed(self, index: int, healthy: bool, now: float) -> list[Command]:
+        """Take in an active check; a fallen backend becomes a hole at once."""
+        if self.pool.probed(self.pool.at(index), healthy=healthy):
+            self._fit_prefix(self._rule.needs)
+        return self._serve_queue(now) if self._queue.count else []
+
+    def backend_reported(
+        self, index: int, state: BackendState, incarnation: int, setup_s: float | None, now: float
+    ) -> list[Command]:
+        """Take in what a backend, or its provisioner, says of itself; news of an older set-up is ignored."""
+        backend = self.pool.at(index)
+        if incarnation < backend.incarnation:
+            return []
+        backend.incarnation = incarnation
+        if setup_s is not None:
+            self._setup_s += 0.3 * (setup_s - self._setup_s)
+        if self.pool.signal(backend, REPORTED[state]):
+            self._fit_prefix(self._rule.needs)
+        return [*self._warm_missing(now), *(self._serve_queue(now) if self._queue.count else [])]
+
+    def drain(self, now: float) -> list[Command]:
+        """Refuse all that wait."""
+        return [
+            RejectRequest(ticket, self._ended(ticket, RefusalReason.DRAINING, now))
+            for ticket in self._queue.drain()
+        ]
+
+    def _ended(self, ticket: Ticket, reason: RefusalReason, now: float) -> Refusal:
+        ticket.ended = True
+        return self._refuse(reason, now)
+
+    def snapshot(self, now: float) -> ServiceSnapshot:
+        """Return what is known now; alters nothing."""
+        spec, pool, decision = self.spec, self.pool, self.decision
+        limit = len(pool.backends) if spec.prefix_max is None else spec.prefix_max
+        return ServiceSnapshot(
+            name=spec.name,
+            rate_per_s=decision.rate_per_s if decision else 0.0,
+            forecast_per_s=decision.forecast_per_s if decision else 0.0,
+            prefix=pool.prefix,
+            prefix_min=spec.prefix_min,
+            prefix_max=limit,
+            needs=self._rule.needs,
+            share_within=self._measurement.share_within(now),
+            sla=spec.sla,
+            dispatch=spec.dispatch,
+            observe_only=spec.observe_only,
+            fail_open=pool.fail_open,
+            queue_count=self._queue.count,
+            in_flight_count=self._in_flight_count,
+            requests_count=self._measurement.requests_count,
+            good_count=self._measurement.good_count,
+            refusals=dict(self._refusals),
+            retries=dict(self._retries),
+            ejections_denied_count=pool.ejections_denied_count,
+            decision=decision,
+            backends=tuple(
+                BackendSnapshot(
+                    index=b.index,
+                    address=b.address,
+                    state=b.state,
+                    slots=b.slots,
+                    outstanding_count=b.outstanding_count,
+                    in_use=b.index <= pool.prefix,
+                    healthy=b.state is not BackendState.LOST,
+                    ejected=b.ejected,
+                    requests_count=b.requests_count,
+                    faults_count=b.faults_count,
+                )
+                for b in pool
+            ),
+        )

@@ -1,0 +1,162 @@
+"""Performs the orders of `core.Frontend` on the real network, and tells it the time.
+
+The one place of the live process that calls the rules. It arms a single timer for their next wake-up;
+requests reach it through `Exchange` objects, which it calls back when a queued request gets a slot or is
+refused.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, assert_never
+
+from swayam_proxy.core.commands import Command, ForwardRequest, RecordDecision, RejectRequest, WarmBackend
+from swayam_proxy.core.events import Event, WakeupCame
+from swayam_proxy.core.frontend import Frontend
+from swayam_proxy.core.routing import RouteMatch
+from swayam_proxy.core.snapshot import FrontendSnapshot
+from swayam_proxy.core.ticket import Ticket
+from swayam_proxy.core.vocabulary import NEVER, Decision, Fault, Outcome, Refusal
+
+_TIMER_S_MAX = 3600.0
+
+
+class Exchange(Protocol):
+    """One request of a client, as far as the rules call back."""
+
+    def forward(self, ticket: Ticket) -> None:
+        """Send the request to `ticket.backend_address`: it has waited and got a slot."""
+
+    def reject(self, refusal: Refusal) -> None:
+        """Answer the request, which has waited, with the refusal. Its ticket has ended."""
+
+
+class Driver:
+    """Runs one frontend on one event loop."""
+
+    __slots__ = (
+        "_armed_at",
+        "_loop",
+        "_on_decision",
+        "_on_warm",
+        "_stopped",
+        "_timer",
+        "clock",
+        "frontend",
+        "wakeup_s_max",
+    )
+
+    def __init__(
+        self,
+        frontend: Frontend,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        on_decision: Callable[[Decision], None] = lambda _: None,
+        on_warm: Callable[[WarmBackend], None] = lambda _: None,
+    ) -> None:
+        """Drive `frontend`; `clock` gives monotonic seconds, the callbacks must not block."""
+        self.frontend = frontend
+        self.clock = clock
+        self._loop = loop
+        self._on_decision = on_decision
+        self._on_warm = on_warm
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed_at = NEVER
+        self._stopped = False
+        self.wakeup_s_max = 0.0
+        """The longest that one wake-up has kept the loop."""
+
+    def start(self) -> None:
+        """Arm the first wake-up."""
+        self._arm()
+
+    def stop(self) -> None:
+        """Disarm: no wake-up comes any more; requests in flight can still be finished."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._stopped = True
+
+    # -- the request path --
+
+    def route(self, host: str, path: str, fields: Iterable[tuple[bytes, bytes]] = ()) -> RouteMatch | None:
+        """Return the service that a request is for."""
+        return self.frontend.route(host, path, fields)
+
+    def admit(self, service_name: str, exchange: Exchange, deadline: float = NEVER) -> Ticket | Refusal:
+        """Admit a request for `exchange`, which is called back if it has to wait."""
+        admission = self.frontend.admit(service_name, self.clock(), deadline)
+        if isinstance(admission, Ticket):
+            admission.owner = exchange
+            if not admission.backend_index:
+                self._arm()
+        return admission
+
+    def rebook(self, ticket: Ticket, fault: Fault) -> Ticket | Refusal:
+        """Book another backend for a request of which nothing was sent."""
+        admission = self.frontend.rebook(ticket, fault, self.clock())
+        self._arm()
+        return admission
+
+    def finish(
+        self, ticket: Ticket, outcome: Outcome, execution_s: float | None = None, fault: Fault | None = None
+    ) -> None:
+        """End a booked request."""
+        commands = self.frontend.finish(ticket, outcome, self.clock(), execution_s=execution_s, fault=fault)
+        ticket.owner = None
+        if commands or fault is not None:
+            self.perform(commands)
+
+    def cancel(self, ticket: Ticket) -> None:
+        """End a request whose client left, booked or waiting."""
+        commands = self.frontend.cancel(ticket, self.clock())
+        ticket.owner = None
+        if commands:
+            self.perform(commands)
+
+    # -- the slow path --
+
+    def handle(self, event: Event) -> None:
+        """Tell the rules a fact and do what they say."""
+        self.perform(self.frontend.handle(event, self.clock()))
+
+    def snapshot(self) -> FrontendSnapshot:
+        """Return what the rules know now."""
+        return self.frontend.snapshot(self.clock())
+
+    def perform(self, commands: Sequence[Command]) -> None:
+        """Carry out orders, then arm the next wake-up."""
+        for command in commands:
+            match command:
+                case ForwardRequest(ticket):
+                    ticket.owner.forward(ticket)
+                case RejectRequest(ticket, refusal):
+                    owner, ticket.owner = ticket.owner, None
+                    owner.reject(refusal)
+                case WarmBackend():
+                    self._on_warm(command)
+                case RecordDecision(decision):
+                    self._on_decision(decision)
+                case _:
+                    assert_never(command)
+        self._arm()
+
+    def _arm(self) -> None:
+        when = self.frontend.next_wakeup()
+        if self._stopped or when >= self._armed_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        delay_s = min(_TIMER_S_MAX, max(0.0, when - self.clock()))
+        self._armed_at = when
+        self._timer = self._loop.call_later(delay_s, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        due, self._armed_at = self._armed_at, NEVER
+        # a timer may fire a hair early: the rules are told the time that they asked for, so it cannot loop
+        began = self.clock()
+        now = max(began, due) if due < began + 0.1 else began
+        self.perform(self.frontend.handle(WakeupCame(), now))
+        self.wakeup_s_max = max(self.wakeup_s_max, self.clock() - began)
