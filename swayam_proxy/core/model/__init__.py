@@ -1,0 +1,1 @@
+"""The mathematics: from measurements to the number of backends that a promise needs. Pure functions."""
