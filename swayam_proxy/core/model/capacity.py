@@ -15,6 +15,7 @@ from swayam_proxy.core.errors import ModelError
 from swayam_proxy.core.model.response import ResponseTarget
 from swayam_proxy.core.model.service_time import Distribution
 from swayam_proxy.core.model.waiting import Setting
+from swayam_proxy.core.vocabulary import DispatchPolicy
 
 N_MAX = 1_000_000
 """An answer beyond this is a mistake in the input."""
@@ -42,21 +43,27 @@ def least_backends(
     service: Distribution,
     response_time_s: float,
     level: float,
-    setting: Setting,
     *,
+    policy: DispatchPolicy,
+    frontends_count: int = 1,
+    slots: int = 1,
+    round_trip_s: float = 0.0005,
+    holds_count: int = 3,
+    dispersion: float = 1.0,
     start: int | None = None,
     n_max: int = N_MAX,
     target: ResponseTarget | None = None,
 ) -> Capacity:
     """Return the least n with P(R <= response_time_s) >= level at this rate of arrivals.
 
-    `start` is where to look first (the last answer); `target` may be kept between calls while service and
-    threshold stay the same.
+    An answer of n_max + 1 means that n_max do not suffice. `start` is where to look first (the last
+    answer); `target` may be kept between calls while service and threshold stay the same.
     """
     if not 0.0 <= rate_per_s < inf or not response_time_s > 0.0 or not 0.0 < level < 1.0:
         raise ModelError(
             f"no capacity for rate {rate_per_s!r}, threshold {response_time_s!r}, level {level!r}"
         )
+    setting = Setting(policy, slots, frontends_count, round_trip_s, holds_count, dispersion)
     goal = target if target is not None else ResponseTarget(service, response_time_s)
     if rate_per_s <= 0.0:
         return Capacity(0, goal.best_share >= level, "idle", ((0, goal.best_share),), 0.0)
@@ -79,6 +86,8 @@ def least_backends(
 
 def _least(enough: Callable[[int], bool], floor: int, start: int | None, n_max: int) -> int:
     """Least n >= floor that is enough, by doubling steps from `start` and then bisection."""
+    if floor > n_max:
+        return n_max + 1
     guess = min(max(floor, start if start is not None else floor + 1), n_max)
     step = 1
     if enough(guess):
@@ -89,11 +98,11 @@ def _least(enough: Callable[[int], bool], floor: int, start: int | None, n_max: 
             return floor
     else:
         low, high = guess, min(n_max, guess + step)
-        while high < n_max and not enough(high):
+        while not enough(high):
+            if high >= n_max:
+                return n_max + 1
             step *= 2
             low, high = high, min(n_max, high + step)
-        if high == n_max and not enough(high):
-            return n_max
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)

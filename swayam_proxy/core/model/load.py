@@ -48,8 +48,8 @@ class LoadForecaster:
 
     __slots__ = ("_bin", "_bin_count", "_bins", "_error_square", "_errors", "_pending", "_scored_at")
 
-    def __init__(self) -> None:
-        self._bin: int | None = None
+    def __init__(self, now: float) -> None:
+        self._bin = floor(now)
         self._bin_count = 0
         self._bins: deque[int] = deque(maxlen=WINDOW_S)
         self._pending: deque[tuple[int, Floats]] = deque(maxlen=_AHEAD_MAX)
@@ -68,9 +68,6 @@ class LoadForecaster:
 
     def _roll(self, second: int) -> None:
         """Close the bins before `second`."""
-        if self._bin is None:
-            self._bin = second
-            return
         if second <= self._bin:
             return
         self._bins.append(self._bin_count)
@@ -81,7 +78,7 @@ class LoadForecaster:
     def forecast(self, now: float, horizon_s: float) -> Forecast:
         """Forecast the rate at `now + horizon_s`, and learn from the forecasts that fell due."""
         self._roll(floor(now))
-        if not self._bins or self._bin is None:
+        if not self._bins:
             return NOTHING
         counts = np.array(self._bins, dtype=np.float64)
         current = float(counts[-min(5, counts.size) :].mean())
