@@ -59,7 +59,7 @@ class ShrinkHold:
 class PrefixRule:
     """Turns inputs into decisions for one service."""
 
-    __slots__ = ("_hold", "_needs_max", "_spec", "execution_mean_s")
+    __slots__ = ("_hold", "_last_needs", "_needs_max", "_spec", "execution_mean_s")
 
     def __init__(self, spec: ServiceSpec, now: float) -> None:
         """Begin with the configured start, or else with what is safe.
@@ -73,6 +73,7 @@ class PrefixRule:
         if start is None:
             start = spec.prefix_min if spec.set_up_on_demand else self._needs_max
         self._hold = ShrinkHold(spec.shrink_hold_s, now, max(spec.prefix_min, min(start, self._needs_max)))
+        self._last_needs: int | None = None
         self.execution_mean_s = spec.execution_s
         """The mean that the last decision used."""
 
@@ -96,8 +97,10 @@ class PrefixRule:
             frontends_count=inputs.frontends_count,
             slots=spec.backends[0].slots,
             dispersion=inputs.forecast.dispersion,
+            start=self._last_needs,
             n_max=self._needs_max,
         )
+        self._last_needs = capacity.needs
         before = self._hold.largest
         wanted = max(spec.prefix_min, min(capacity.needs, self._needs_max))
         needs = self._hold.saw(inputs.at, wanted)
