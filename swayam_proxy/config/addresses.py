@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from swayam_proxy.config.errors import ValueRefused
+from swayam_proxy.config.errors import RefusedValueError
 
 _HOST: Final = re.compile(r"^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?$")
 _HOST_PORT: Final = re.compile(
@@ -20,16 +20,18 @@ _TODO: Final = 'write "host:port" or "https://host:port", such as "10.0.0.7:9001
 
 
 def split_host_port(text: str, todo: str = _TODO) -> tuple[str, int]:
-    """Read "host:port" or "[v6]:port"; raises `ValueRefused`."""
+    """Read "host:port" or "[v6]:port"; raises `RefusedValueError`."""
     match = _HOST_PORT.match(text.strip())
     if match is None:
         what = "has no port" if _HOST.match(text) else "is not an address"
-        raise ValueRefused(f'is "{text:.80}", which {what}', todo)
+        raise RefusedValueError(f'is "{text:.80}", which {what}', todo)
     host, port = match["six"] or match["host"], int(match["port"])
     if not 1 <= port <= 65535:
-        raise ValueRefused(f'is "{text:.80}", but there is no port {port}', "write a port from 1 to 65535")
+        raise RefusedValueError(
+            f'is "{text:.80}", but there is no port {port}', "write a port from 1 to 65535"
+        )
     if not is_host(host):
-        raise ValueRefused(f'is "{text:.80}", but "{host}" is neither a name nor an IP address', todo)
+        raise RefusedValueError(f'is "{text:.80}", but "{host}" is neither a name nor an IP address', todo)
     return host.lower(), port
 
 
@@ -52,12 +54,12 @@ def join_host_port(host: str, port: int) -> str:
 def parse_backend_address(value: Any) -> str:
     """Bring a backend's address to one spelling: "host:port", or "https://host:port"."""
     if not isinstance(value, str):
-        raise ValueRefused("is not an address", _TODO)
+        raise RefusedValueError("is not an address", _TODO)
     scheme, separator, rest = value.strip().rpartition("://")
     if separator and scheme.lower() not in ("http", "https"):
-        raise ValueRefused(f'is "{value:.80}", but only http and https backends are known', _TODO)
+        raise RefusedValueError(f'is "{value:.80}", but only http and https backends are known', _TODO)
     if rest.removesuffix("/").count("/"):
-        raise ValueRefused(f'is "{value:.80}", but a backend has no path', _TODO)
+        raise RefusedValueError(f'is "{value:.80}", but a backend has no path', _TODO)
     address = join_host_port(*split_host_port(rest.removesuffix("/")))
     return f"https://{address}" if scheme.lower() == "https" else address
 
@@ -67,7 +69,7 @@ def parse_host(value: Any) -> str:
     if not isinstance(value, str) or not is_host(value.strip().strip("[]")):
         shown = f'"{value:.80}"' if isinstance(value, str) else "no string"
         todo = 'write "127.0.0.1" for this machine only, "0.0.0.0" for all its addresses'
-        raise ValueRefused(f"is {shown}, not a host", todo)
+        raise RefusedValueError(f"is {shown}, not a host", todo)
     return value.strip().strip("[]").lower()
 
 
@@ -87,7 +89,7 @@ def parse_network(value: Any) -> str:
         return str(ip_network(value.strip(), strict=False)) if isinstance(value, str) else _refuse(value)
     except ValueError as error:
         todo = 'write an IP address or a network, such as "10.0.0.0/8"'
-        raise ValueRefused(f"is {value!r:.80}, not a network".replace("'", '"'), todo) from error
+        raise RefusedValueError(f"is {value!r:.80}, not a network".replace("'", '"'), todo) from error
 
 
 def _refuse(value: object) -> str:
@@ -104,7 +106,7 @@ def parse_statuses(value: Any) -> str:
     match = _STATUSES.match(value.strip()) if isinstance(value, str) else None
     if match is None or (match[2] or match[1]) < match[1]:
         shown = f'"{value:.80}"' if isinstance(value, str) else f"{value!r:.80}"
-        raise ValueRefused(f"is {shown}, not a range of status codes", 'write "200" or "200-299"')
+        raise RefusedValueError(f"is {shown}, not a range of status codes", 'write "200" or "200-299"')
     return value.strip() if isinstance(value, str) else ""
 
 

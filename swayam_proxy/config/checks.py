@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from swayam_proxy.config.addresses import is_loopback, join_host_port
-from swayam_proxy.config.errors import KeyPath
+from swayam_proxy.config.errors import KeyPath, key_text
 from swayam_proxy.config.quantities import format_duration
 from swayam_proxy.config.schema import Config
 from swayam_proxy.config.service import Route, Service
@@ -151,8 +151,9 @@ def _promise(key: KeyPath, service: Service, config: Config) -> Iterator[Finding
         allowed = own if own is not None else getattr(config.timeouts, name)
         if threshold > allowed:
             place: KeyPath = (*key, "timeouts", name) if own is not None else ("timeouts", name)
-            what = f"is {_quote(threshold)}, longer than the timeout {'.'.join(map(str, place))} = {_quote(allowed)}"
-            todo = f"raise {'.'.join(map(str, (*key, 'timeouts', name)))}: it cuts off answers that keep the promise"
+            what = f"is {_quote(threshold)}, longer than {key_text(place)} = {_quote(allowed)}"
+            raised = key_text((*key, "timeouts", name))
+            todo = f"raise {raised}: it cuts off answers that keep the promise"
             yield Finding((promise, place), what, todo)
 
 

@@ -33,7 +33,7 @@ class ConfigError(SwayamError):
         self.problems = problems
 
 
-class ValueRefused(ValueError):
+class RefusedValueError(ValueError):
     """A value that a parser of this package cannot read: what it is, and what to write instead."""
 
     def __init__(self, what: str, todo: str) -> None:

@@ -3,6 +3,7 @@
 import os
 import ssl
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from swayam_proxy.config.errors import KeyPath, Problem, key_text
@@ -10,7 +11,7 @@ from swayam_proxy.config.load import Loaded
 
 
 def file_problems(loaded: Loaded) -> Iterator[Problem]:
-    """Yield what is wrong with certificates, keys and places for logs; relative names begin where swayam does."""
+    """Yield what is wrong with certificates, keys and logs; relative names begin where swayam does."""
     for key, what, todo in _findings(loaded):
         yield Problem(loaded.source.place_of(key), key_text(key), what, todo)
 
@@ -38,7 +39,7 @@ def _findings(loaded: Loaded) -> Iterator[tuple[KeyPath, str, str]]:
         ca_file = service.tls.ca_file
         missing = [*_unreadable(key, ca_file)]
         yield from missing or _pem(
-            key, lambda ca=ca_file: ssl.create_default_context(cafile=ca), "name a PEM file"
+            key, partial(ssl.create_default_context, cafile=ca_file), "name a PEM file"
         )
     for log in ("access_log", "decision_log"):
         path = getattr(config.process, log)

@@ -57,7 +57,7 @@ def load(path: Path, environment: Mapping[str, str], assignments: Sequence[str] 
     problems = apply_overrides(source, overrides)
     config, wrong_values, wrong_keys = _validate(source)
     problems += wrong_values
-    warnings = []
+    warnings: list[Problem] = []
     if config is not None:
         for finding in untouched(findings(config), wrong_keys):
             key = finding.keys[0]

@@ -27,22 +27,22 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     finder = _LineFinder()
     head, in_value, depth, line, head_line = "", False, 0, 1, 1
     for match in _TOKEN.finditer(text):
-        token = match[0]
-        if token == "\n" and depth == 0:
+        piece = match[0]
+        if piece == "\n" and depth == 0:
             finder.end_statement(head, head_line)
             head, in_value = "", False
-        elif token.startswith("#"):
+        elif piece.startswith("#"):
             pass
         elif in_value:
-            depth += (token in "[{") - (token in "]}")
-        elif token == "=":
+            depth += (piece in "[{") - (piece in "]}")
+        elif piece == "=":
             finder.end_key(head, head_line)
             head, in_value = "", True
         else:
             if not head.strip():
                 head_line = line
-            head += token
-        line += token.count("\n")
+            head += piece
+        line += piece.count("\n")
     finder.end_statement(head, head_line)
     return finder.lines
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import durationpy
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-from swayam_proxy.config.errors import ValueRefused
+from swayam_proxy.config.errors import RefusedValueError
 
 DURATION_PATTERN: Final = r"^([0-9]+(\.[0-9]+)?(us|ms|s|m|h))+$"
 DURATION_MAX_S: Final = 30 * 24 * 3600.0
@@ -33,11 +33,11 @@ _SIZE_UNITS: Final = {
 
 
 def parse_duration(value: Any) -> float:
-    """Read a duration in seconds; raises `ValueRefused` with what to write instead."""
+    """Read a duration in seconds; raises `RefusedValueError` with what to write instead."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueRefused("is not a duration", 'write a string with a unit, such as "250ms" or "1m30s"')
+        raise RefusedValueError("is not a duration", 'write a string with a unit, such as "250ms" or "1m30s"')
     if isinstance(value, int | float):
-        raise ValueRefused(
+        raise RefusedValueError(
             f"is the bare number {value}", f'write a string with a unit, such as "{value}s" or "{value}ms"'
         )
     text = value.strip()
@@ -45,13 +45,13 @@ def parse_duration(value: Any) -> float:
         return 0.0
     if len(text) > 64 or not _DURATION.match(text):
         todo = 'write numbers with us, ms, s, m or h, such as "250ms", "30s" or "1m30s"'
-        raise ValueRefused(f'is "{value:.80}", not a duration', todo)
+        raise RefusedValueError(f'is "{value:.80}", not a duration', todo)
     try:
         seconds = float(durationpy.from_str(text).total_seconds())
     except (durationpy.DurationError, OverflowError):
         seconds = float("inf")
     if seconds > DURATION_MAX_S:
-        raise ValueRefused(f'is "{value}"', 'write at most "720h" (30 days)')
+        raise RefusedValueError(f'is "{value}"', 'write at most "720h" (30 days)')
     return seconds
 
 
@@ -61,18 +61,18 @@ def format_duration(seconds: float) -> str:
 
 
 def parse_size(value: Any) -> int:
-    """Read a size in bytes: an integer, or a string with a unit; raises `ValueRefused`."""
+    """Read a size in bytes: an integer, or a string with a unit; raises `RefusedValueError`."""
     todo = 'write bytes as an integer, or a string with a unit, such as "32KiB" or "2MiB"'
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueRefused("is not a size", todo)
+        raise RefusedValueError("is not a size", todo)
     size = value
     if isinstance(size, str):
         match = _SIZE.match(size.strip())
         if match is None or match[2] not in _SIZE_UNITS:
-            raise ValueRefused(f'is "{size:.80}", not a size', todo)
+            raise RefusedValueError(f'is "{size:.80}", not a size', todo)
         size = int(match[1]) * _SIZE_UNITS[match[2]]
     if not 1 <= size <= SIZE_BYTES_MAX:
-        raise ValueRefused(f"is {value}", 'write a size from 1 byte to "1024GiB"')
+        raise RefusedValueError(f"is {value}", 'write a size from 1 byte to "1024GiB"')
     return size
 
 

@@ -37,7 +37,7 @@ class Listen(Section):
     """TCP port; 0 takes a free one and says which."""
     reuse_port: bool = False
     """Let several processes listen on this port (SO_REUSEPORT); `swayam launch` turns it on by itself."""
-    backlog: int = Field(1024, ge=1, le=65535)
+    backlog: int = Field(default=1024, ge=1, le=65535)
     """Connections that the kernel keeps waiting until they are accepted."""
     tls: Tls | None = None
     """Certificate files; left out, plain HTTP."""
@@ -51,7 +51,7 @@ class Admin(Section):
     port: Port = 9080
     """TCP port; 0 takes a free one and says which. Launched processes count up from it."""
     allow_remote: bool = False
-    """Must be true for an address that other machines can reach: it has no password and tells the topology."""
+    """Must be true for an address that other machines can reach: it has no password."""
 
 
 class Process(Section):
@@ -63,13 +63,13 @@ class Process(Section):
     """Least severe messages on stderr."""
     log_format: Literal["text", "json"] = "text"
     """How messages on stderr look."""
-    access_log: FilePath = Field("-", examples=["access.jsonl"])
+    access_log: FilePath = Field(default="-", examples=["access.jsonl"])
     """File for one JSON line per request; "-" is stdout, "off" writes none."""
-    decision_log: FilePath = Field("off", examples=["decisions.jsonl"])
+    decision_log: FilePath = Field(default="off", examples=["decisions.jsonl"])
     """File for one JSON line per decision; "off" writes none."""
     debug_headers: bool = False
     """Add X-Swayam-Backend and its like to answers; they tell clients the topology."""
-    trusted_proxies: list[Network] = Field([], max_length=1000, examples=[["10.0.0.0/8"]])
+    trusted_proxies: list[Network] = Field(default=[], max_length=1000, examples=[["10.0.0.0/8"]])
     """Networks whose X-Forwarded-* fields are believed and continued."""
 
 
@@ -78,23 +78,23 @@ class Limits(Section):
 
     request_head_bytes_max: Size = 32 * 1024
     """Request line and fields together; beyond: 431."""
-    request_fields_max: int = Field(100, ge=1, le=100_000)
+    request_fields_max: int = Field(default=100, ge=1, le=100_000)
     """Fields of a request; beyond: 431."""
     request_target_bytes_max: Size = 8 * 1024
     """Path with query; beyond: 414."""
     response_head_bytes_max: Size = 64 * 1024
     """Status line and fields of a backend; beyond: 502."""
-    response_fields_max: int = Field(200, ge=1, le=100_000)
+    response_fields_max: int = Field(default=200, ge=1, le=100_000)
     """Fields of a backend's answer; beyond: 502."""
     request_body_bytes_max: Size = 2 * 1024 * 1024
     """Request body; beyond: 413."""
-    connections_max: int = Field(10_000, ge=1, le=10_000_000)
+    connections_max: int = Field(default=10_000, ge=1, le=10_000_000)
     """Client connections at once; further ones wait in the kernel."""
-    pipelined_requests_max: int = Field(64, ge=1, le=100_000)
+    pipelined_requests_max: int = Field(default=64, ge=1, le=100_000)
     """Requests that one connection may send ahead of its answers."""
     read_ahead_bytes_max: Size = 256 * 1024
     """Bytes kept per connection and direction for a slower receiver."""
-    idle_connections_per_backend_max: int = Field(64, ge=0, le=100_000)
+    idle_connections_per_backend_max: int = Field(default=64, ge=0, le=100_000)
     """Idle connections kept open to each backend."""
 
 
@@ -130,7 +130,7 @@ class Timeouts(Section):
 class Peers(Section):
     """The other frontends."""
 
-    count: int = Field(1, ge=1, le=100_000)
+    count: int = Field(default=1, ge=1, le=100_000)
     """Frontends that share the load, this one included; `swayam launch` sets it unless it is given."""
 
 
@@ -150,7 +150,7 @@ class Config(Section):
     peers: Peers = Peers()
     """The other frontends."""
     services: dict[ServiceName, Service] = Field(
-        {}, max_length=1000, examples=[{"digits": {"backends": ["127.0.0.1:9001"]}}]
+        default={}, max_length=1000, examples=[{"digits": {"backends": ["127.0.0.1:9001"]}}]
     )
     """One table per service: [services.NAME]."""
 

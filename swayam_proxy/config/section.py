@@ -29,7 +29,7 @@ class TomlSchema(GenerateJsonSchema):
 
 
 def section_of(annotation: Any) -> type[Section] | None:
-    """Return the table that a value of this type is, or holds: through `X | None`, lists, dicts, Annotated."""
+    """Return the table that a value of this type is or holds: through `X | None`, lists, dicts."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
     for argument in get_args(annotation):
@@ -49,11 +49,11 @@ def sections_within(section: type[Section]) -> Iterator[type[Section]]:
 
 
 def defaults_of(section: type[Section]) -> dict[str, Any]:
-    """Return the defaults of a table as one would write them; None where leaving the key out is the default."""
+    """Return the defaults of a table as one writes them; None where leaving the key out is the default."""
     return section.model_construct().model_dump(mode="json")
 
 
 def example_of(section: type[Section], key: str) -> Any:
-    """Return a value that would be right for `key`, as one would write it: its first example, else its default."""
+    """Return a value that is right for `key`, as one writes it: its first example, else its default."""
     field = section.model_fields[key]
     return field.examples[0] if field.examples else defaults_of(section).get(key)

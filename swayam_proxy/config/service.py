@@ -13,7 +13,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
 from swayam_proxy.config.addresses import BackendAddress, Statuses
-from swayam_proxy.config.errors import ValueRefused
+from swayam_proxy.config.errors import RefusedValueError
 from swayam_proxy.config.quantities import Duration, PositiveDuration, Size
 from swayam_proxy.config.section import Section
 
@@ -30,7 +30,7 @@ def _parse_burst(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 100:
         shown = f'"{value:.80}"' if isinstance(value, str) else str(value).lower()
         todo = 'write a factor from 1 to 100, such as 2.0, or "auto"'
-        raise ValueRefused(f"is {shown}, not a burst factor", todo)
+        raise RefusedValueError(f"is {shown}, not a burst factor", todo)
     return float(value)
 
 
@@ -46,7 +46,7 @@ def _parse_path(value: Any) -> Any:
         todo = (
             f'write a path that begins with "/", such as "/{value.lstrip("/").split("?")[0].strip() or "v2"}"'
         )
-        raise ValueRefused(f'is "{value:.80}", not a path', todo)
+        raise RefusedValueError(f'is "{value:.80}", not a path', todo)
     return value
 
 
@@ -55,7 +55,9 @@ def _parse_route_host(value: Any) -> Any:
         return value
     if not _ROUTE_HOST.match(value.lower()):
         what = "but a route's host has no port" if re.search(r":[0-9]+$", value) else "not a host name"
-        raise ValueRefused(f'is "{value:.80}", {what}', 'write the name alone, such as "models.example.com"')
+        raise RefusedValueError(
+            f'is "{value:.80}", {what}', 'write the name alone, such as "models.example.com"'
+        )
     return value.lower()
 
 
@@ -64,7 +66,7 @@ def _parse_fields(value: Any) -> Any:
         return value
     for name in value:
         if not _TOKEN.match(name):
-            raise ValueRefused(
+            raise RefusedValueError(
                 f'has the name "{name:.80}", which no field can have', 'write it like "x-model"'
             )
     return {name.lower(): text for name, text in value.items()}
@@ -72,7 +74,7 @@ def _parse_fields(value: Any) -> Any:
 
 def _parse_host_header(value: Any) -> Any:
     if isinstance(value, str) and not re.fullmatch(r"[!-~]{1,255}", value):
-        raise ValueRefused(f'is "{value!r:.80}", no Host field', 'write it like "models.internal:8080"')
+        raise RefusedValueError(f'is "{value!r:.80}", no Host field', 'write it like "models.internal:8080"')
     return value
 
 
@@ -113,7 +115,7 @@ class Backend(Section):
 
     address: BackendAddress = Field(examples=["127.0.0.1:9001"])
     """Where it listens: "host:port", or "https://host:port" where TLS is spoken to it."""
-    slots: int | None = Field(None, ge=1, le=10_000, examples=[4])
+    slots: int | None = Field(default=None, ge=1, le=10_000, examples=[4])
     """How many requests it runs at once; left out, the service's `slots`."""
 
 
@@ -128,10 +130,10 @@ class Route(Section):
     path_prefix: UrlPath = "/"
     """Whole path segments: "/a" leads "/a" and "/a/b", not "/ab"."""
     host: Annotated[str | None, BeforeValidator(_parse_route_host)] = Field(
-        None, examples=["models.example.com"]
+        default=None, examples=["models.example.com"]
     )
     """Only requests to this host, without a port; left out, any."""
-    headers: Annotated[dict[str, str], BeforeValidator(_parse_fields)] = {}
+    headers: Annotated[dict[str, str], BeforeValidator(_parse_fields)] = Field(default={})
     """Only requests that carry these fields with exactly these values."""
     strip_prefix: bool = False
     """Take the prefix off the path before the request is sent to a backend."""
@@ -144,9 +146,9 @@ class Promise(Section):
     """The threshold, from the last byte of the request's head to the first of the answer's."""
     level: ShareBelowOne = Field(examples=[0.99])
     """Share of requests that must be faster, between 0 and 1."""
-    burst: Burst = Field(2.0, examples=[2.0])
-    """The rate may rise to this many times the forecast without breaking the promise; "auto" lets the forecast's
-    own upper quantile decide."""
+    burst: Burst = Field(default=2.0, examples=[2.0])
+    """The rate may rise to this many times the forecast and the promise still holds; "auto": an upper quantile
+    of the forecast itself decides."""
 
 
 class Health(Section):
@@ -154,82 +156,82 @@ class Health(Section):
 
     preset: Literal["none", "plain", "v2", "torchserve", "tf-serving"] = "none"
     """Which kind of server is checked; "none" sends no checks, faults alone tell."""
-    path: UrlPath | None = Field(None, examples=["/health"])
+    path: UrlPath | None = Field(default=None, examples=["/health"])
     """Asked with GET; left out, the preset's own."""
-    statuses: list[Statuses] = Field(["200-299"], min_length=1, max_length=20)
+    statuses: list[Statuses] = Field(default=["200-299"], min_length=1, max_length=20)
     """Status codes that count as healthy."""
     interval: PositiveDuration = 5.0
     """Time between two checks of one backend."""
     timeout: PositiveDuration = 1.0
     """A check without an answer after this long has failed."""
-    rise: int = Field(2, ge=1, le=1000)
+    rise: int = Field(default=2, ge=1, le=1000)
     """Successful checks in a row until a backend that was down is used again."""
-    fall: int = Field(3, ge=1, le=1000)
+    fall: int = Field(default=3, ge=1, le=1000)
     """Failed checks in a row until a backend counts as down."""
-    eject_after_faults: int = Field(3, ge=1, le=1000)
+    eject_after_faults: int = Field(default=3, ge=1, le=1000)
     """Faults in a row (refused, reset, timed out) that eject a backend."""
     eject_base: PositiveDuration = 5.0
     """Length of the first ejection; every further one in a row doubles it."""
     eject_max: PositiveDuration = 60.0
     """No ejection is longer."""
-    ejected_share_max: float = Field(0.5, ge=0, le=1)
+    ejected_share_max: float = Field(default=0.5, ge=0, le=1)
     """At most this share of the prefix is ejected; beyond it all are used again (fail open), and it shows."""
 
 
 class Queue(Section):
     """Bounds of the frontend's own queue."""
 
-    count_max: int = Field(1000, ge=0, le=1_000_000)
+    count_max: int = Field(default=1000, ge=0, le=1_000_000)
     """Requests that may wait; the next one is refused with 503."""
     wait_max: PositiveDuration = 10.0
-    """A request whose expected wait is longer is refused at once; one that waited this long is refused then."""
-    outstanding_max: int = Field(16, ge=0, le=1_000_000)
+    """A request whose expected wait is longer is refused at once; one that waited as long, then."""
+    outstanding_max: int = Field(default=16, ge=0, le=1_000_000)
     """dispatch = "random" only: requests of ours that one backend may hold beyond its slots."""
 
 
 class Retry(Section):
     """Another backend for a request of which nothing was sent yet."""
 
-    attempts_max: int = Field(3, ge=1, le=100)
+    attempts_max: int = Field(default=3, ge=1, le=100)
     """Backends tried for one request, the first included."""
-    budget_ratio: float = Field(0.2, ge=0, le=1)
+    budget_ratio: float = Field(default=0.2, ge=0, le=1)
     """Retries allowed per first attempt, over the last seconds."""
 
 
 class ServiceTimeouts(Section):
     """What differs from [timeouts] for this service."""
 
-    connect: PositiveDuration | None = Field(None, examples=["1s"])
+    connect: PositiveDuration | None = Field(default=None, examples=["1s"])
     """See [timeouts]."""
-    response_head: PositiveDuration | None = Field(None, examples=["2s"])
+    response_head: PositiveDuration | None = Field(default=None, examples=["2s"])
     """See [timeouts]."""
-    response_idle: PositiveDuration | None = Field(None, examples=["2s"])
+    response_idle: PositiveDuration | None = Field(default=None, examples=["2s"])
     """See [timeouts]."""
-    request_body_idle: PositiveDuration | None = Field(None, examples=["10s"])
+    request_body_idle: PositiveDuration | None = Field(default=None, examples=["10s"])
     """See [timeouts]."""
-    backend_idle: PositiveDuration | None = Field(None, examples=["30s"])
+    backend_idle: PositiveDuration | None = Field(default=None, examples=["30s"])
     """See [timeouts]."""
-    expect_continue: PositiveDuration | None = Field(None, examples=["1s"])
+    expect_continue: PositiveDuration | None = Field(default=None, examples=["1s"])
     """See [timeouts]."""
-    total: PositiveDuration | None = Field(None, examples=["300s"])
+    total: PositiveDuration | None = Field(default=None, examples=["300s"])
     """See [timeouts]."""
-    tunnel_idle: PositiveDuration | None = Field(None, examples=["1h"])
+    tunnel_idle: PositiveDuration | None = Field(default=None, examples=["1h"])
     """See [timeouts]."""
 
 
 class ServiceLimits(Section):
     """What differs from [limits] for this service."""
 
-    request_body_bytes_max: Size | None = Field(None, examples=["16MiB"])
+    request_body_bytes_max: Size | None = Field(default=None, examples=["16MiB"])
     """Largest request body."""
 
 
 class ServiceTls(Section):
     """How https backends are verified."""
 
-    ca_file: str | None = Field(None, min_length=1, examples=["ca.pem"])
+    ca_file: str | None = Field(default=None, min_length=1, examples=["ca.pem"])
     """PEM file of the authorities to trust; left out, the system's."""
-    server_name: str | None = Field(None, min_length=1, max_length=253, examples=["models.internal"])
+    server_name: str | None = Field(default=None, min_length=1, max_length=253, examples=["models.internal"])
     """Name that the certificate must carry; left out, the host of the address."""
 
 
@@ -242,21 +244,21 @@ class Service(Section):
     """The ordered list; all frontends must have the same one. The in-use prefix is its first n."""
     sla: Promise = Field(examples=[{"response_time": "500ms", "level": 0.99}])
     """The promise."""
-    slots: int = Field(1, ge=1, le=10_000)
+    slots: int = Field(default=1, ge=1, le=10_000)
     """Requests that a backend runs at once, where its entry does not say so itself."""
     dispatch: Literal["random", "least-outstanding", "p2c"] = "p2c"
     """How a backend of the prefix is chosen; it decides how many are needed."""
-    routes: list[Route] = Field([Route()], min_length=1, max_length=1000)
+    routes: list[Route] = Field(default=[Route()], min_length=1, max_length=1000)
     """What leads requests here; left out, every path of every host."""
     execution_time: PositiveDuration = 0.1
     """Expected mean time that a backend works on one request; used until enough were measured."""
-    execution_cv: float = Field(0.3, ge=0, le=10)
+    execution_cv: float = Field(default=0.3, ge=0, le=10)
     """Expected standard deviation of the execution time, divided by its mean."""
     setup_time: Duration = 0.0
     """Expected time from cold to warm; the forecast looks that far ahead."""
-    min: int = Field(1, ge=1, le=BACKENDS_COUNT_MAX)
+    min: int = Field(default=1, ge=1, le=BACKENDS_COUNT_MAX)
     """The prefix is never shorter."""
-    max: int | None = Field(None, ge=1, le=BACKENDS_COUNT_MAX, examples=[8])
+    max: int | None = Field(default=None, ge=1, le=BACKENDS_COUNT_MAX, examples=[8])
     """The prefix is never longer; left out, the length of the list."""
     shrink_hold: Duration = 30.0
     """A smaller prefix must be enough for this long before it is taken."""
@@ -265,7 +267,7 @@ class Service(Section):
     observe_only: bool = False
     """Decide and report, but send to the whole list."""
     host_header: Annotated[str | None, BeforeValidator(_parse_host_header)] = Field(
-        None, examples=["models.internal"]
+        default=None, examples=["models.internal"]
     )
     """Host field that backends get; left out, the client's."""
     health: Health = Health()

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic_core import ErrorDetails
 
-from swayam_proxy.config.errors import KeyPath, Problem, ValueRefused, key_text
+from swayam_proxy.config.errors import KeyPath, Problem, RefusedValueError, key_text
 from swayam_proxy.config.schema import Config
 from swayam_proxy.config.section import Section, example_of, section_of
 from swayam_proxy.config.sources import Source
@@ -52,7 +52,7 @@ def problem_from(error: ErrorDetails, source: Source) -> Problem:
 def _wrong_value(error: ErrorDetails, path: KeyPath) -> tuple[str, str]:
     kind, context = error["type"], error.get("ctx", {})
     refused = context.get("error")
-    if isinstance(refused, ValueRefused):
+    if isinstance(refused, RefusedValueError):
         return refused.what, refused.todo
     shown = brief_value(error["input"])
     if kind in _KINDS:
@@ -120,7 +120,7 @@ def _example(todo: str, path: KeyPath) -> str:
         return todo
     section, key = place
     example = example_of(section, key)
-    if example is None or isinstance(example, Mapping) and not example:
+    if example is None or (isinstance(example, Mapping) and not example):
         return todo
     separator = " " if todo in ("add", "write") else ", such as "
     return f"{todo}{separator}{toml_key(key)} = {toml_value(example)}"

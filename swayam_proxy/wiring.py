@@ -1,0 +1,136 @@
+"""Turns a configuration into what the rules and the process are told, and puts the process together.
+
+The one module that knows the configuration, the core and the live process at once. Its imports of the live
+process stand inside functions, so that `swayam --help` does not wait for numpy and aiohttp.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Final
+
+from swayam_proxy.config.addresses import network, status_range
+from swayam_proxy.core.vocabulary import (
+    BackendSpec,
+    DispatchPolicy,
+    FrontendSpec,
+    HealthSpec,
+    QueueSpec,
+    RetrySpec,
+    RouteSpec,
+    ServiceSpec,
+    Sla,
+)
+from swayam_proxy.live.settings import (
+    AccessLogSettings,
+    AdminSettings,
+    BackendTls,
+    Limits,
+    ListenSettings,
+    LiveSettings,
+    ProbeSettings,
+    ServiceSettings,
+    Timeouts,
+    TlsFiles,
+)
+
+if TYPE_CHECKING:
+    from swayam_proxy.config.schema import Config
+    from swayam_proxy.config.service import Health, Service
+
+PROBE_PATHS: Final = {
+    "plain": "/",
+    "v2": "/v2/health/ready",
+    "torchserve": "/ping",
+    "tf-serving": "/v1/models/{name}",
+}
+"""What each kind of server answers when it can serve: the open inference protocol (MLServer, Triton, KServe)
+at /v2/health/ready, TorchServe at /ping, TensorFlow Serving at the status of the model itself."""
+
+
+def frontend_spec(config: Config, frontend_id: str) -> FrontendSpec:
+    """Return what the rules are told."""
+    services = tuple(_service_spec(name, service) for name, service in config.services.items())
+    return FrontendSpec(frontend_id, services, frontends_count=config.peers.count)
+
+
+def own_frontend_id() -> str:
+    """Return a name for this process that is unique among the frontends at any one time."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def live_settings(config: Config) -> LiveSettings:
+    """Return what the process is told beside the rules."""
+    listen, process = config.listen, config.process
+    tls = None if listen.tls is None else TlsFiles(listen.tls.certificate, listen.tls.private_key)
+    return LiveSettings(
+        listen=(ListenSettings(listen.host, listen.port, listen.reuse_port, tls, listen.backlog),),
+        admin=AdminSettings(config.admin.host, config.admin.port),
+        services=tuple(_service_settings(name, service, config) for name, service in config.services.items()),
+        limits=Limits(**config.limits.model_dump(mode="python")),
+        timeouts=Timeouts(**{f"{name}_s": value for name, value in config.timeouts}),
+        trusted_proxies=tuple(network(text) for text in process.trusted_proxies),
+        access_log=AccessLogSettings(None if process.access_log == "off" else process.access_log),
+        decision_log_path=None if process.decision_log == "off" else process.decision_log,
+        debug_headers=process.debug_headers,
+    )
+
+
+def _service_spec(name: str, service: Service) -> ServiceSpec:
+    health, queue, retry = service.health, service.queue, service.retry
+    return ServiceSpec(
+        name=name,
+        backends=tuple(
+            BackendSpec(backend.address, backend.slots or service.slots) for backend in service.backends
+        ),
+        sla=Sla(service.sla.response_time, service.sla.level, service.sla.burst),
+        routes=tuple(
+            RouteSpec(route.path_prefix, route.host, tuple(sorted(route.headers.items())), route.strip_prefix)
+            for route in service.routes
+        ),
+        dispatch=DispatchPolicy(service.dispatch),
+        setup_s=service.setup_time,
+        execution_s=service.execution_time,
+        execution_cv=service.execution_cv,
+        prefix_min=service.min,
+        prefix_max=service.max,
+        observe_only=service.observe_only,
+        shrink_hold_s=service.shrink_hold,
+        tick_s=service.tick,
+        health=HealthSpec(
+            rise_count=health.rise,
+            fall_count=health.fall,
+            eject_after_faults=health.eject_after_faults,
+            eject_base_s=health.eject_base,
+            eject_max_s=health.eject_max,
+            ejected_share_max=health.ejected_share_max,
+        ),
+        queue=QueueSpec(queue.count_max, queue.wait_max, queue.outstanding_max),
+        retry=RetrySpec(retry.attempts_max, retry.budget_ratio),
+    )
+
+
+def _service_settings(name: str, service: Service, config: Config) -> ServiceSettings:
+    own = {key: value for key, value in service.timeouts if value is not None}
+    timeouts = {f"{key}_s": value for key, value in [*config.timeouts, *own.items()]}
+    tls = BackendTls() if service.tls is None else BackendTls(service.tls.ca_file, service.tls.server_name)
+    return ServiceSettings(
+        name=name,
+        timeouts=Timeouts(**timeouts),
+        request_body_bytes_max=service.limits.request_body_bytes_max or config.limits.request_body_bytes_max,
+        probe=_probe(name, service.health),
+        backend_tls=tls,
+        host_header=service.host_header,
+    )
+
+
+def _probe(name: str, health: Health) -> ProbeSettings:
+    if health.preset == "none":
+        return ProbeSettings()
+    return ProbeSettings(
+        path=health.path or PROBE_PATHS[health.preset].format(name=name),
+        interval_s=health.interval,
+        timeout_s=health.timeout,
+        statuses=tuple(status_range(text) for text in health.statuses),
+    )
