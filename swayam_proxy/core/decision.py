@@ -82,6 +82,10 @@ class PrefixRule:
         """How many working backends are in force."""
         return self._hold.largest
 
+    def called(self, now: float) -> int:
+        """A call came for a service that runs nowhere: one backend is needed until the hold ends."""
+        return self._hold.saw(now, 1)
+
     def decide(self, inputs: DecisionInputs) -> Decision:
         """Return how many backends the promise needs, and what is in force after the hold."""
         spec = self._spec

@@ -283,7 +283,7 @@ class Service:
 
     def _wake_from_zero(self, now: float) -> None:
         """A call for a service that runs nowhere: set its first backend up at once."""
-        self._fit_prefix(1)
+        self._fit_prefix(self._rule.called(now))
         self._pending += self._warm_missing(now)
 
     def backend_probed(self, index: int, healthy: bool, now: float) -> list[Command]:

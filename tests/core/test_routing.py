@@ -10,7 +10,9 @@ from tests.core.playbook import service_spec
 
 
 def _router(**routes: list[RouteSpec]) -> Router:
-    return Router([replace(service_spec(1), name=name, routes=tuple(specs)) for name, specs in routes.items()])
+    return Router(
+        [replace(service_spec(1), name=name, routes=tuple(specs)) for name, specs in routes.items()]
+    )
 
 
 def _name(router: Router, host: str, path: str, *fields: tuple[bytes, bytes]) -> str | None:
@@ -19,7 +21,7 @@ def _name(router: Router, host: str, path: str, *fields: tuple[bytes, bytes]) ->
 
 
 def test_longest_path_prefix_wins_and_matches_whole_segments() -> None:
-    """"/a/b" beats "/a"; "/ab" is not below "/a"."""
+    """The route "/a/b" beats "/a"; "/ab" is not below "/a"."""
     router = _router(root=[RouteSpec("/")], a=[RouteSpec("/a")], ab=[RouteSpec("/a/b")])
     assert _name(router, "h", "/a/b/c") == "ab"
     assert _name(router, "h", "/a/x") == "a"
