@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from swayam_proxy.config.addresses import network, status_range
+from swayam_proxy.core.errors import SwayamError
 from swayam_proxy.core.vocabulary import (
     BackendSpec,
     DispatchPolicy,
@@ -49,6 +51,45 @@ PROBE_PATHS: Final = {
 at /v2/health/ready, TorchServe at /ping, TensorFlow Serving at the status of the model itself."""
 
 
+class StartFailedError(SwayamError):
+    """A proxy could not be started: what went wrong, what to do about it."""
+
+    def __init__(self, what: str, todo: str) -> None:
+        """Keep both lines."""
+        super().__init__(what)
+        self.what = what
+        self.todo = todo
+
+
+def run_proxy(config: Config) -> int:
+    """Run one proxy until it is told to stop; returns its exit status.
+
+    Raises:
+        StartFailedError: an address cannot be listened on, or a library is missing.
+    """
+    from swayam_proxy.live.process import serve
+
+    process = config.process
+    return serve(
+        frontend_spec(config, own_frontend_id()),
+        live_settings(config),
+        loop_name=process.loop,
+        log_level=process.log_level,
+        log_format=process.log_format,
+    )
+
+
+def run_launcher(config: Config, commands: Sequence[Sequence[str]], *, shared_port: bool) -> int:
+    """Run one proxy process per command line, start dead ones again, and drain all when told to stop.
+
+    Raises:
+        StartFailedError: the address that they shall share is taken.
+    """
+    from swayam_proxy.live.launcher import launch
+
+    return launch(commands)
+
+
 def frontend_spec(config: Config, frontend_id: str) -> FrontendSpec:
     """Return what the rules are told."""
     services = tuple(_service_spec(name, service) for name, service in config.services.items())
@@ -68,7 +109,7 @@ def live_settings(config: Config) -> LiveSettings:
         listen=(ListenSettings(listen.host, listen.port, listen.reuse_port, tls, listen.backlog),),
         admin=AdminSettings(config.admin.host, config.admin.port),
         services=tuple(_service_settings(name, service, config) for name, service in config.services.items()),
-        limits=Limits(**config.limits.model_dump(mode="python")),
+        limits=Limits(**dict(config.limits)),
         timeouts=Timeouts(**{f"{name}_s": value for name, value in config.timeouts}),
         trusted_proxies=tuple(network(text) for text in process.trusted_proxies),
         access_log=AccessLogSettings(None if process.access_log == "off" else process.access_log),

@@ -86,6 +86,11 @@ def _write_backend(backend: "Backend") -> str | dict[str, Any]:
     return backend.address if backend.slots is None else {"address": backend.address, "slots": backend.slots}
 
 
+def _write_route(route: "Route") -> dict[str, Any]:
+    """Leave out what only narrows a route and is not used: TOML has no null to write instead."""
+    return {key: value for key, value in route if value or key == "path_prefix"}
+
+
 class _StringOrTable:
     """Describes to editors that a backend may be a plain string."""
 
@@ -139,6 +144,9 @@ class Route(Section):
     """Take the prefix off the path before the request is sent to a backend."""
 
 
+RouteEntry = Annotated[Route, PlainSerializer(_write_route)]
+
+
 class Promise(Section):
     """The SLA: the share `level` of requests is answered within `response_time`."""
 
@@ -147,8 +155,8 @@ class Promise(Section):
     level: ShareBelowOne = Field(examples=[0.99])
     """Share of requests that must be faster, between 0 and 1."""
     burst: Burst = Field(default=2.0, examples=[2.0])
-    """The rate may rise to this many times the forecast and the promise still holds; "auto": an upper quantile
-    of the forecast itself decides."""
+    """The rate may rise to this many times the forecast and the promise still holds; "auto": an upper
+    quantile of the forecast itself decides."""
 
 
 class Health(Section):
@@ -248,7 +256,7 @@ class Service(Section):
     """Requests that a backend runs at once, where its entry does not say so itself."""
     dispatch: Literal["random", "least-outstanding", "p2c"] = "p2c"
     """How a backend of the prefix is chosen; it decides how many are needed."""
-    routes: list[Route] = Field(default=[Route()], min_length=1, max_length=1000)
+    routes: list[RouteEntry] = Field(default=[Route()], min_length=1, max_length=1000)
     """What leads requests here; left out, every path of every host."""
     execution_time: PositiveDuration = 0.1
     """Expected mean time that a backend works on one request; used until enough were measured."""

@@ -1,0 +1,81 @@
+"""serve and launch: one proxy, or several."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from swayam_proxy.cli.failure import CommandFailed
+from swayam_proxy.cli.launching import command_line, own_settings
+from swayam_proxy.cli.options import CONTEXT, config_options, examples, load_config
+
+PROCESSES_MAX = 1024
+
+
+@click.command(
+    context_settings=CONTEXT,
+    epilog=examples(
+        """
+        swayam serve                           # ./swayam.toml, or the file that SWAYAM_CONFIG names
+        swayam serve -c swayam.toml --set listen.port=8081 --set admin.port=9081
+        SWAYAM_PROCESS__LOG_LEVEL=debug swayam serve
+        """
+    ),
+)
+@config_options
+def serve(config_path: Path, assignments: tuple[str, ...]) -> int:
+    """Run one proxy until SIGTERM or Ctrl-C, which let work in flight end; a second one ends at once.
+
+    One JSON line on stderr tells where it listens.
+    """
+    loaded = load_config(config_path, assignments)
+    from swayam_proxy.wiring import StartFailedError, run_proxy
+
+    try:
+        return run_proxy(loaded.config)
+    except StartFailedError as error:
+        raise CommandFailed(error.what, error.todo) from None
+
+
+@click.command(
+    context_settings=CONTEXT,
+    epilog=examples(
+        """
+        swayam launch -n 3                     # three proxies on one port (SO_REUSEPORT)
+        swayam launch -n 3 --ports separate    # on listen.port, +1 and +2, for a broker before them
+        swayam status -n 3                     # in another terminal
+        """
+    ),
+)
+@click.option(
+    "-n",
+    "--processes",
+    "count",
+    type=click.IntRange(1, PROCESSES_MAX),
+    required=True,
+    help="How many proxies.",
+)
+@click.option(
+    "--ports",
+    type=click.Choice(["shared", "separate"]),
+    default="shared",
+    show_default=True,
+    help="One port for all, shared by the kernel; or one each, counting up from listen.port.",
+)
+@config_options
+def launch(config_path: Path, assignments: tuple[str, ...], count: int, ports: str) -> int:
+    """Run N proxies, each its own process; a dead one is started again.
+
+    Admin ports count up from admin.port. peers.count is N unless the configuration says otherwise. One Ctrl-C
+    or SIGTERM drains them all.
+    """
+    loaded = load_config(config_path, assignments)
+    own = own_settings(loaded, count, separate_ports=ports == "separate")
+    commands = [command_line(config_path, [*assignments, *settings]) for settings in own]
+    from swayam_proxy.wiring import StartFailedError, run_launcher
+
+    try:
+        return run_launcher(loaded.config, commands, shared_port=ports == "shared")
+    except StartFailedError as error:
+        raise CommandFailed(error.what, error.todo) from None
