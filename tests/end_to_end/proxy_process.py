@@ -57,7 +57,8 @@ class ProxyProcess:
         self.config_path = directory / "config.toml"
         self.access_log_path = directory / "access.log"
         self.stderr_path = directory / "stderr.log"
-        self.config: dict[str, Any] = {**config, "access_log": {"path": str(self.access_log_path)}}
+        process = {**config.get("process", {}), "access_log": str(self.access_log_path)}
+        self.config: dict[str, Any] = {**config, "process": process}
         self.environment = dict(environment or {})
         self.endpoint: tuple[str, int] = ("", 0)
         self.admin: tuple[str, int] = ("", 0)

@@ -85,9 +85,9 @@ class BackendConnection(Connection):
         self.ended_at: float | None = None
         """When the proxy was seen to close or reset it (monotonic)."""
 
-    async def next_request(self) -> Message:
-        """Read the next whole request and count the hit; `CutMessageError` when none comes."""
-        message = await self.read_request(within_s=60.0)
+    async def next_request(self, within_s: float = 60.0) -> Message:
+        """Read the next whole request and count the hit; `CutMessageError` when the proxy leaves first."""
+        message = await self.read_request(within_s)
         self.requests.append(message)
         self.backend.requests.append(message)
         return message
