@@ -1,0 +1,1 @@
+"""The load generator behind `scripts/loadtest`: open loop, honest clocks, one process."""
