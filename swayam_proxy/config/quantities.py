@@ -5,7 +5,6 @@ means seconds or milliseconds is a mistake that should not be possible.
 """
 
 import re
-from datetime import timedelta
 from typing import Annotated, Any, Final
 
 import durationpy
@@ -56,8 +55,19 @@ def parse_duration(value: Any) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Write `seconds` so that `parse_duration` reads the same value, to the microsecond."""
-    return str(durationpy.to_str(timedelta(seconds=seconds))) if seconds > 0 else "0s"
+    """Write `seconds` so that `parse_duration` reads the same value, to the microsecond.
+
+    Not by durationpy, which loses microseconds beside whole seconds.
+    """
+    microseconds = round(seconds * 1e6)
+    if microseconds < 1000:
+        return f"{microseconds}us" if microseconds else "0s"
+    if microseconds < 1_000_000:
+        return f"{microseconds / 1000:.3f}".rstrip("0").rstrip(".") + "ms"
+    minutes, rest = divmod(microseconds, 60_000_000)
+    hours, minutes = divmod(minutes, 60)
+    text = (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes else "")
+    return text + f"{rest / 1e6:.6f}".rstrip("0").rstrip(".") + "s" if rest else text
 
 
 def parse_size(value: Any) -> int:

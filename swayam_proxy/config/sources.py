@@ -64,6 +64,9 @@ class Source:
                 return self.overrides[path[:end]]
             if path[:end] in self.lines:
                 return f"{self.file_name}:{self.lines[path[:end]]}"
+            for key, where in self.overrides.items():
+                if key[:end] == path[:end]:
+                    return where
         return self.file_name
 
 
