@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from swayam_proxy.config.addresses import network, status_range
-from swayam_proxy.core.errors import SwayamError
 from swayam_proxy.core.vocabulary import (
     BackendSpec,
     DispatchPolicy,
@@ -36,10 +35,20 @@ from swayam_proxy.live.settings import (
     Timeouts,
     TlsFiles,
 )
+from swayam_proxy.live.start_failed import StartFailedError
 
 if TYPE_CHECKING:
     from swayam_proxy.config.schema import Config
     from swayam_proxy.config.service import Health, Service
+
+__all__ = [
+    "StartFailedError",
+    "frontend_spec",
+    "live_settings",
+    "own_frontend_id",
+    "run_launcher",
+    "run_proxy",
+]
 
 PROBE_PATHS: Final = {
     "plain": "/",
@@ -49,16 +58,6 @@ PROBE_PATHS: Final = {
 }
 """What each kind of server answers when it can serve: the open inference protocol (MLServer, Triton, KServe)
 at /v2/health/ready, TorchServe at /ping, TensorFlow Serving at the status of the model itself."""
-
-
-class StartFailedError(SwayamError):
-    """A proxy could not be started: what went wrong, what to do about it."""
-
-    def __init__(self, what: str, todo: str) -> None:
-        """Keep both lines."""
-        super().__init__(what)
-        self.what = what
-        self.todo = todo
 
 
 def run_proxy(config: Config) -> int:
@@ -87,7 +86,13 @@ def run_launcher(config: Config, commands: Sequence[Sequence[str]], *, shared_po
     """
     from swayam_proxy.live.launcher import launch
 
-    return launch(commands)
+    return launch(
+        commands,
+        shared=live_settings(config).listen[0] if shared_port else None,
+        drain_s=config.timeouts.drain,
+        log_level=config.process.log_level,
+        log_format=config.process.log_format,
+    )
 
 
 def frontend_spec(config: Config, frontend_id: str) -> FrontendSpec:

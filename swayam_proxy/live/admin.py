@@ -80,7 +80,7 @@ class AdminServer:
             await runner.cleanup()
 
     def _guard(self) -> Any:
-        """On loopback, answer to loopback's names only: a page elsewhere must not reach in by a rebound one."""
+        """On loopback, answer to its own names only: a page elsewhere must not reach in by a rebound one."""
         on_loopback = is_loopback(self._settings.host)
 
         @web.middleware
