@@ -34,10 +34,29 @@ class WarmBackend:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceHold:
+    """Ask a backend for its next free slot, for a request that has waited `age_s`."""
+
+    service_name: str
+    backend_index: int
+    hold_id: int
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CancelHold:
+    """Tell a backend that a hold is not needed any more; a slot granted to it is thereby given back."""
+
+    service_name: str
+    backend_index: int
+    hold_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class RecordDecision:
     """Write this decision to the decision log and count it."""
 
     decision: Decision
 
 
-Command = ForwardRequest | RejectRequest | WarmBackend | RecordDecision
+Command = ForwardRequest | RejectRequest | WarmBackend | PlaceHold | CancelHold | RecordDecision

@@ -116,14 +116,15 @@ def make_chooser(policy: DispatchPolicy, rng: Rng, queue: QueueSpec) -> Chooser:
     """Return the chooser of `policy`.
 
     Raises:
-        ValueError: the policy needs backends that answer "busy", which this frontend cannot talk to.
+        ValueError: the policy is a yardstick of the model and the simulator only.
     """
     match policy:
         case DispatchPolicy.RANDOM:
             return RandomChooser(rng, queue)
-        case DispatchPolicy.LEAST_OUTSTANDING:
+        case DispatchPolicy.LEAST_OUTSTANDING | DispatchPolicy.LATE_BINDING:
+            # late binding tries and holds by itself; this is for requests that a connection failed
             return LeastOutstandingChooser(rng)
         case DispatchPolicy.P2C:
             return PowerOfTwoChooser(rng)
         case _:
-            raise ValueError(f"dispatch policy {policy.value!r} needs sidecars")
+            raise ValueError(f"dispatch policy {policy.value!r} is not one of a frontend")

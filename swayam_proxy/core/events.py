@@ -35,6 +35,23 @@ class BackendReported:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldGranted:
+    """A backend leased a slot to one of our holds."""
+
+    service_name: str
+    backend_index: int
+    hold_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackendIdled:
+    """A backend has a free slot and nobody waits for it."""
+
+    service_name: str
+    backend_index: int
+
+
+@dataclass(frozen=True, slots=True)
 class PeersCounted:
     """The number of frontends, this one included, is known anew."""
 
@@ -46,4 +63,4 @@ class DrainBegan:
     """No new request is taken from here on; those in flight and in the queue may end."""
 
 
-Event = WakeupCame | BackendProbed | BackendReported | PeersCounted | DrainBegan
+Event = WakeupCame | BackendProbed | BackendReported | HoldGranted | BackendIdled | PeersCounted | DrainBegan

@@ -9,10 +9,12 @@ from heapq import heappop, heappush
 
 from swayam_proxy.core.commands import Command
 from swayam_proxy.core.events import (
+    BackendIdled,
     BackendProbed,
     BackendReported,
     DrainBegan,
     Event,
+    HoldGranted,
     PeersCounted,
     WakeupCame,
 )
@@ -62,12 +64,18 @@ class Frontend:
         """Return the service that a request is for; None when no route matches."""
         return self._router.match(host, path, fields)
 
-    def admit(self, service_name: str, now: float, deadline: float = NEVER) -> Ticket | Refusal:
-        """Count an arrival; return its ticket, booked or waiting, or why it is not taken."""
+    def admit(
+        self, service_name: str, now: float, deadline: float = NEVER, *, replayable: bool = True
+    ) -> Ticket | Refusal:
+        """Count an arrival; return its ticket, booked or waiting, or why it is not taken.
+
+        `replayable` tells that the whole request is at hand, so that it can be sent to a second backend when
+        the first says "busy". A ticket that waits may have left orders: see `take_orders`.
+        """
         if self._draining:
             return Refusal(RefusalReason.DRAINING, 1.0)
         service = self._services[service_name]
-        admission = service.admit(now, deadline)
+        admission = service.admit(now, deadline, replayable)
         if isinstance(admission, Ticket) and not admission.backend_index:
             self._schedule(service)
         return admission
@@ -79,6 +87,17 @@ class Frontend:
         self._schedule(service)
         return admission
 
+    def busy(self, ticket: Ticket, now: float) -> Ticket | Refusal:
+        """Take in that the booked backend has no slot: the request is booked elsewhere, or waits."""
+        service = self._services[ticket.service_name]
+        admission = service.busy(ticket, now)
+        self._schedule(service)
+        return admission
+
+    def take_orders(self, service_name: str) -> Sequence[Command]:
+        """Return what `admit` and `busy` made necessary beside the request itself, each order once."""
+        return self._services[service_name].take_orders()
+
     def finish(
         self,
         ticket: Ticket,
@@ -87,10 +106,14 @@ class Frontend:
         *,
         execution_s: float | None = None,
         fault: Fault | None = None,
+        idle: bool = False,
     ) -> Sequence[Command]:
-        """End a booked request: exactly once for every ticket that was not refused."""
+        """End a booked request: exactly once for every ticket that was not refused.
+
+        `execution_s` is what the backend measured itself; `idle` that nobody waits there for the slot.
+        """
         service = self._services[ticket.service_name]
-        commands = service.finish(ticket, outcome, now, execution_s, fault)
+        commands = service.finish(ticket, outcome, now, execution_s=execution_s, fault=fault, idle=idle)
         if fault is not None:
             self._schedule(service)
         return commands
@@ -112,6 +135,12 @@ class Frontend:
             case BackendReported(service_name, index, state, incarnation, setup_s):
                 service = self._services[service_name]
                 commands = service.backend_reported(index, state, incarnation, setup_s, now)
+            case HoldGranted(service_name, index, hold_id):
+                service = self._services[service_name]
+                commands = service.granted(index, hold_id, now)
+            case BackendIdled(service_name, index):
+                service = self._services[service_name]
+                commands = service.idled(index, now)
             case PeersCounted(frontends_count):
                 self._frontends_count = max(1, frontends_count)
                 return ()

@@ -20,6 +20,7 @@ class Backend:
         "address",
         "ejected_until",
         "ejections_in_row",
+        "failing_until",
         "faults_count",
         "faults_in_row",
         "idle_position",
@@ -28,6 +29,7 @@ class Backend:
         "outstanding_count",
         "probes_in_row",
         "requests_count",
+        "setup_failures_in_row",
         "slots",
         "state",
         "usable",
@@ -42,6 +44,9 @@ class Backend:
         self.state = state
         self.incarnation = 0
         self.warming_since = 0.0
+        self.setup_failures_in_row = 0
+        self.failing_until = 0.0
+        """When its set-up, which failed, may be tried again; 0 when it has not failed."""
         self.outstanding_count = 0
         self.requests_count = 0
         self.faults_count = 0
@@ -119,7 +124,11 @@ class Pool:
             return 0
         found = 0
         for backend in self.backends:
-            if backend.ejected or backend.state in (BackendState.LOST, BackendState.DRAINING):
+            if (
+                backend.ejected
+                or backend.failing_until
+                or backend.state in (BackendState.LOST, BackendState.DRAINING)
+            ):
                 continue
             if backend.state is BackendState.WARM or counting_coming:
                 found += 1
@@ -225,15 +234,19 @@ class Pool:
         return True
 
     def next_return(self) -> float:
-        """Return when the next ejection ends."""
-        return min((b.ejected_until for b in self.backends if b.ejected), default=NEVER)
+        """Return when the next ejection, or pause after a failed set-up, ends."""
+        ends = (end for b in self.backends for end in (b.ejected_until, b.failing_until) if end)
+        return min(ends, default=NEVER)
 
     def readmit(self, now: float) -> bool:
-        """End the ejections that are over; return whether there were any."""
+        """End the ejections and pauses that are over; return whether there were any."""
         returning = [b for b in self.backends if b.ejected and b.ejected_until <= now]
         for backend in returning:
             backend.ejected_until = 0.0
             backend.faults_in_row = self._health.eject_after_faults - _FAULTS_FORGIVEN_ON_RETURN
+        paused = [b for b in self.backends if b.failing_until and b.failing_until <= now]
+        for backend in paused:
+            backend.failing_until = 0.0
         if returning:
             self._renew()
-        return bool(returning)
+        return bool(returning or paused)

@@ -1,73 +1,69 @@
-"""The requests of one service that wait in the frontend for a slot: first come, first served, bounded.
+"""The requests of one service that wait in the frontend for a slot: oldest first, bounded by the caller.
 
-A request that ends while it waits (its client left) stays in the deque as an ended ticket and is skipped
-later, so that leaving costs nothing; the count is of those that still wait.
+A request leaves from anywhere: served, expired, or its client gone. Knows deadlines, not backends.
 """
 
-from collections import deque
+from collections import OrderedDict
+from collections.abc import Iterator
 
 from swayam_proxy.core.ticket import Ticket
 from swayam_proxy.core.vocabulary import NEVER
 
 _SWEEP_S = 0.1
-"""Deadlines in the middle of the queue are met to within this."""
+"""Deadlines are met to within this."""
 
 
 class RequestQueue:
-    """Waiting tickets in order of arrival."""
+    """Waiting tickets, the oldest first."""
 
-    __slots__ = ("_tickets", "count", "sweep_at")
+    __slots__ = ("_tickets", "sweep_at")
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._tickets: deque[Ticket] = deque()
-        self.count = 0
+        self._tickets: OrderedDict[Ticket, None] = OrderedDict()
         self.sweep_at = NEVER
         """When `expired` wants to be called next."""
 
-    def push(self, ticket: Ticket, now: float) -> None:
-        """Let the ticket wait at the end."""
-        self._tickets.append(ticket)
-        self.count += 1
-        self.sweep_at = min(self.sweep_at, now + _SWEEP_S)
+    @property
+    def count(self) -> int:
+        """How many wait."""
+        return len(self._tickets)
 
-    def left(self) -> None:
-        """Take note that a waiting ticket has ended without being served."""
-        self.count -= 1
-        if self.count == 0:
-            self._tickets.clear()
-            self.sweep_at = NEVER
+    def __iter__(self) -> Iterator[Ticket]:
+        """Go through the waiting tickets, the oldest first."""
+        return iter(self._tickets)
+
+    def push(self, ticket: Ticket, now: float) -> None:
+        """Let the ticket wait: at the end, or at the front if it came before all others."""
+        oldest = self.first()
+        self._tickets[ticket] = None
+        if oldest is not None and ticket.arrived_at < oldest.arrived_at:
+            self._tickets.move_to_end(ticket, last=False)
+        self.sweep_at = min(self.sweep_at, now + _SWEEP_S)
 
     def first(self) -> Ticket | None:
         """Return the ticket that has waited longest, without taking it out."""
-        while self._tickets:
-            ticket = self._tickets[0]
-            if not ticket.ended:
-                return ticket
-            self._tickets.popleft()
-        return None
+        return next(iter(self._tickets), None)
 
-    def take_first(self) -> None:
-        """Take out what `first` returned: it has got a slot."""
-        self._tickets.popleft()
-        self.left()
+    def remove(self, ticket: Ticket) -> None:
+        """Take out a ticket that got a slot or whose client left."""
+        del self._tickets[ticket]
+        if not self._tickets:
+            self.sweep_at = NEVER
 
     def expired(self, now: float) -> list[Ticket]:
         """Take out and return every ticket whose deadline has passed."""
         if now < self.sweep_at:
             return []
-        late = [t for t in self._tickets if not t.ended and t.deadline <= now]
+        late = [ticket for ticket in self._tickets if ticket.deadline <= now]
         for ticket in late:
-            ticket.ended = True
-        self._tickets = deque(t for t in self._tickets if not t.ended)
-        self.count = len(self._tickets)
+            del self._tickets[ticket]
         self.sweep_at = now + _SWEEP_S if self._tickets else NEVER
         return late
 
     def drain(self) -> list[Ticket]:
         """Take out and return all that wait."""
-        waiting = [t for t in self._tickets if not t.ended]
+        waiting = list(self._tickets)
         self._tickets.clear()
-        self.count = 0
         self.sweep_at = NEVER
         return waiting

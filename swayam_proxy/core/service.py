@@ -7,22 +7,25 @@ The request path (`admit`, `rebook`, `finish`, `cancel`) is plain methods on sma
 
 from collections.abc import Sequence
 
-from swayam_proxy.core.commands import Command, ForwardRequest, RecordDecision, RejectRequest, WarmBackend
+from swayam_proxy.core.commands import Command, ForwardRequest, RecordDecision, RejectRequest
 from swayam_proxy.core.decision import DecisionInputs, PrefixRule
 from swayam_proxy.core.dispatch import make_chooser
-from swayam_proxy.core.lifecycle import REPORTED, Signal
+from swayam_proxy.core.late_binding import LateBinding
+from swayam_proxy.core.lifecycle import REPORTED
 from swayam_proxy.core.measurement import Measurement
 from swayam_proxy.core.model.execution import ExecutionStatistics
 from swayam_proxy.core.model.load import LoadForecaster
 from swayam_proxy.core.pool import Backend, Pool
 from swayam_proxy.core.queueing import RequestQueue
 from swayam_proxy.core.retrying import RetryBudget
-from swayam_proxy.core.snapshot import BackendSnapshot, ServiceSnapshot
+from swayam_proxy.core.setup import SetUp
+from swayam_proxy.core.snapshot import ServiceSnapshot, backend_snapshots
 from swayam_proxy.core.ticket import Ticket
 from swayam_proxy.core.vocabulary import (
     NEVER,
     BackendState,
     Decision,
+    DispatchPolicy,
     Fault,
     Outcome,
     Refusal,
@@ -44,6 +47,9 @@ class Service:
         initial = BackendState.COLD if spec.set_up_on_demand else BackendState.WARM
         self.pool = Pool(spec.backends, spec.health, initial)
         self._chooser = make_chooser(spec.dispatch, rng, spec.queue)
+        self._late: LateBinding | None = None
+        if spec.dispatch is DispatchPolicy.LATE_BINDING:
+            self._late = LateBinding(spec.name, spec.late_binding, self.pool, rng)
         self._queue = RequestQueue()
         self._budget = RetryBudget(spec.retry.budget_ratio, now)
         self._measurement = Measurement(now)
@@ -51,11 +57,11 @@ class Service:
         self._load = LoadForecaster(now)
         self._rule = PrefixRule(spec, now)
         self._share = 1.0 / frontends_count
-        self._setup_s = spec.setup_s
+        self._setup = SetUp(spec.name, self.pool, spec.setup_s)
         self._refusals: dict[str, int] = {}
         self._retries: dict[str, int] = {}
         self._in_flight_count = 0
-        self._pending: list[Command] = []
+        self._orders: list[Command] = []
         self.decision: Decision | None = None
         self.decide_at = now
         self.scheduled_at = NEVER
@@ -65,20 +71,27 @@ class Service:
 
     # -- the request path --
 
-    def admit(self, now: float, deadline: float) -> Ticket | Refusal:
+    def admit(self, now: float, deadline: float, replayable: bool) -> Ticket | Refusal:
         """Count an arrival; book a slot for it, let it wait, or refuse it."""
         self._load.count(now)
-        spec = self.spec
-        ticket = Ticket(spec.name, now, deadline)
-        if self._queue.count == 0:
-            backend = self._chooser.choose(self.pool, self._share, ())
+        ticket = Ticket(self.spec.name, now, deadline)
+        ticket.replayable = replayable
+        if not self._queue.count:
+            backend = self._choose(ticket, now)
             if backend is not None:
                 self._budget.attempted()
                 self._book(ticket, backend, now)
                 return ticket
         return self._enqueue(ticket, now)
 
-    def _book(self, ticket: Ticket, backend: Backend, now: float) -> None:
+    def _choose(self, ticket: Ticket, now: float) -> Backend | None:
+        if self._late is None:
+            return self._chooser.choose(self.pool, self._share, ticket.tried)
+        return self._late.choose_try(ticket, now) if ticket.replayable else None
+
+    def _book(self, ticket: Ticket, backend: Backend, now: float, grant: int = 0) -> None:
+        ticket.grant = grant
+        ticket.tries_count += not grant
         ticket.backend_index = backend.index
         ticket.backend_address = backend.address
         ticket.alone = backend.outstanding_count == 0
@@ -92,7 +105,7 @@ class Service:
         queue_spec = self.spec.queue
         if self.pool.prefix == 0:
             self._wake_from_zero(now)
-        if not self._anything_coming():
+        if not (self.pool.usable or self.spec.set_up_on_demand):
             return self._refuse(RefusalReason.NO_BACKEND, now)
         if self._queue.count >= queue_spec.count_max:
             return self._refuse(RefusalReason.QUEUE_FULL, now)
@@ -104,19 +117,22 @@ class Service:
         ticket.deadline = min(ticket.deadline, now + queue_spec.wait_s_max)
         ticket.backend_index = 0
         self._queue.push(ticket, now)
+        if self._late is not None:
+            self._orders += self._late.place(ticket, now)
         return ticket
+
+    def take_orders(self) -> list[Command]:
+        """Return, once, what admitting or refusing a request made necessary elsewhere."""
+        orders, self._orders = self._orders, []
+        return orders
 
     def expected_wait_s(self, now: float) -> float:
         """Return how long a request that joined the queue now would wait, in seconds."""
         slots = max(1.0, self.pool.usable_slots * self._share)
         wait_s = self._queue.count * self._rule.execution_mean_s / slots
         if not self.pool.usable:
-            warming = [b.warming_since for b in self.pool if b.state is BackendState.WARMING]
-            wait_s += max(0.0, min(warming, default=now) + self._setup_s - now)
+            wait_s += self._setup.warm_in_s(now)
         return wait_s
-
-    def _anything_coming(self) -> bool:
-        return bool(self.pool.usable) or self.spec.set_up_on_demand
 
     def _refuse(self, reason: RefusalReason, now: float) -> Refusal:
         self._refusals[reason] = self._refusals.get(reason, 0) + 1
@@ -161,8 +177,33 @@ class Service:
             self.pool.set_prefix(spare.index)
         return spare
 
+    def busy(self, ticket: Ticket, now: float) -> Ticket | Refusal:
+        """Take in that the booked backend refused for want of a slot: try another, or wait.
+
+        A refusal ends the ticket.
+        """
+        assert not ticket.ended and ticket.backend_index, "only a booked request can meet a busy backend"
+        backend = self._release(ticket)
+        ticket.tried = (*ticket.tried, backend.index)
+        if self._late is not None:
+            self._late.busy_heard(backend.index, now, self._rule.execution_mean_s)
+        if not self._queue.count and (other := self._choose(ticket, now)) is not None:
+            self._book(ticket, other, now)
+            return ticket
+        ticket.tried = ()
+        admission = self._enqueue(ticket, now)
+        ticket.ended = isinstance(admission, Refusal)
+        return admission
+
     def finish(
-        self, ticket: Ticket, outcome: Outcome, now: float, execution_s: float | None, fault: Fault | None
+        self,
+        ticket: Ticket,
+        outcome: Outcome,
+        now: float,
+        *,
+        execution_s: float | None = None,
+        fault: Fault | None = None,
+        idle: bool = False,
     ) -> Sequence[Command]:
         """End a booked request, learn from it, and give its slot to the one that waited longest."""
         assert not ticket.ended, "a request ends once"
@@ -185,6 +226,8 @@ class Service:
             self._measurement.ended(now, good=False)
         elif fault is not None:
             self._measurement.ended(now, good=False)
+        if idle and self._late is not None:
+            self._late.idle_heard(backend.index)
         return self._serve_queue(now) if self._queue.count else _NOTHING
 
     def cancel(self, ticket: Ticket, now: float) -> Sequence[Command]:
@@ -192,10 +235,10 @@ class Service:
         if ticket.ended:
             return _NOTHING
         if ticket.backend_index:
-            return self.finish(ticket, Outcome.UNUSABLE, now, None, None)
+            return self.finish(ticket, Outcome.UNUSABLE, now)
         ticket.ended = True
-        self._queue.left()
-        return _NOTHING
+        self._queue.remove(ticket)
+        return _NOTHING if self._late is None else self._late.withdraw(ticket)
 
     def _release(self, ticket: Ticket) -> Backend:
         backend = self.pool.at(ticket.backend_index)
@@ -204,46 +247,58 @@ class Service:
         return backend
 
     def _serve_queue(self, now: float) -> list[Command]:
-        commands: list[Command] = self._reject_expired(now)
+        commands = self._reject(self._queue.expired(now), RefusalReason.WAIT_TOO_LONG, now)
         while (ticket := self._queue.first()) is not None:
-            backend = self._chooser.choose(self.pool, self._share, ())
+            if self._late is None:
+                backend = self._chooser.choose(self.pool, self._share, ())
+            else:
+                backend = self._late.take_hinted() if ticket.replayable else None
             if backend is None:
                 break
-            self._queue.take_first()
-            self._budget.attempted()
-            self._book(ticket, backend, now)
-            commands.append(ForwardRequest(ticket))
+            commands += self._forward(ticket, backend, now)
         return commands
 
-    def _reject_expired(self, now: float) -> list[Command]:
-        return [
-            RejectRequest(ticket, self._refuse(RefusalReason.WAIT_TOO_LONG, now))
-            for ticket in self._queue.expired(now)
-        ]
+    def _forward(self, ticket: Ticket, backend: Backend, now: float, grant: int = 0) -> list[Command]:
+        """Let a waiting request go to a backend."""
+        commands = [] if self._late is None else self._late.withdraw(ticket)
+        self._queue.remove(ticket)
+        self._budget.attempted()
+        self._book(ticket, backend, now, grant)
+        return [*commands, ForwardRequest(ticket)]
+
+    def _reject(self, tickets: list[Ticket], reason: RefusalReason, now: float) -> list[Command]:
+        """End requests that waited in vain."""
+        commands: list[Command] = []
+        for ticket in tickets:
+            ticket.ended = True
+            if self._late is not None:
+                commands += self._late.withdraw(ticket)
+            commands.append(RejectRequest(ticket, self._refuse(reason, now)))
+        return commands
 
     # -- the slow path --
 
     @property
     def next_wakeup(self) -> float:
         """When `wake` wants to be called, in monotonic seconds."""
-        if self._pending:
-            return -NEVER
         return min(self.decide_at, self._queue.sweep_at, self.pool.next_return())
 
     def wake(self, now: float, frontends_count: int) -> list[Command]:
         """Do whatever is due: end ejections, reject what waited too long, decide."""
-        commands, self._pending = self._pending, []
-        if self.pool.readmit(now):
+        commands: list[Command] = []
+        if self.pool.readmit(now) or self._setup.give_up_overdue(now):
             self._fit_prefix(self._rule.needs)
         if now >= self.decide_at:
             commands += self._decide(now, frontends_count)
         if self._queue.count:
             commands += self._serve_queue(now)
+            if self._late is not None:
+                commands += self._late.refresh(self._queue, now)
         return commands
 
     def _decide(self, now: float, frontends_count: int) -> list[Command]:
         spec = self.spec
-        horizon_s = self._setup_s + spec.tick_s
+        horizon_s = self._setup.duration_s + spec.tick_s
         self._share = 1.0 / frontends_count
         self.decision = self._rule.decide(
             DecisionInputs(
@@ -272,19 +327,12 @@ class Service:
     def _warm_missing(self, now: float) -> list[Command]:
         if not self.spec.set_up_on_demand or self.spec.observe_only:
             return []
-        commands: list[Command] = []
-        for backend in self.pool.backends[: self.pool.prefix]:
-            if backend.state is BackendState.COLD:
-                backend.incarnation += 1
-                backend.warming_since = now
-                self.pool.signal(backend, Signal.SETUP_ORDERED)
-                commands.append(WarmBackend(self.spec.name, backend.index, backend.incarnation))
-        return commands
+        return self._setup.order_missing(now)
 
     def _wake_from_zero(self, now: float) -> None:
         """A call for a service that runs nowhere: set its first backend up at once."""
         self._fit_prefix(self._rule.called(now))
-        self._pending += self._warm_missing(now)
+        self._orders += self._warm_missing(now)
 
     def backend_probed(self, index: int, healthy: bool, now: float) -> list[Command]:
         """Take in an active check; a fallen backend becomes a hole at once."""
@@ -300,22 +348,33 @@ class Service:
         if incarnation < backend.incarnation:
             return []
         backend.incarnation = incarnation
-        if setup_s is not None:
-            self._setup_s += 0.3 * (setup_s - self._setup_s)
+        self._setup.reported(backend, state, setup_s, now)
         if self.pool.signal(backend, REPORTED[state]):
             self._fit_prefix(self._rule.needs)
+        if self._late is not None:
+            if state is BackendState.WARM:
+                self._late.idle_heard(index)
+            else:
+                self._late.contact_lost(index)
         return [*self._warm_missing(now), *(self._serve_queue(now) if self._queue.count else [])]
+
+    def granted(self, index: int, hold_id: int, now: float) -> list[Command]:
+        """Take in that a backend leased a slot to one of our holds."""
+        assert self._late is not None, "only late binding places holds"
+        ticket, commands = self._late.granted(hold_id, index)
+        if ticket is None:
+            return commands
+        return commands + self._forward(ticket, self.pool.at(index), now, hold_id)
+
+    def idled(self, index: int, now: float) -> list[Command]:
+        """Take in that a backend has a free slot for which nobody waits there."""
+        if self._late is not None:
+            self._late.idle_heard(index)
+        return self._serve_queue(now) if self._queue.count else []
 
     def drain(self, now: float) -> list[Command]:
         """Refuse all that wait."""
-        return [
-            RejectRequest(ticket, self._ended(ticket, RefusalReason.DRAINING, now))
-            for ticket in self._queue.drain()
-        ]
-
-    def _ended(self, ticket: Ticket, reason: RefusalReason, now: float) -> Refusal:
-        ticket.ended = True
-        return self._refuse(reason, now)
+        return self._reject(self._queue.drain(), RefusalReason.DRAINING, now)
 
     def snapshot(self, now: float) -> ServiceSnapshot:
         """Return what is known now; alters nothing."""
@@ -342,19 +401,5 @@ class Service:
             retries=dict(self._retries),
             ejections_denied_count=pool.ejections_denied_count,
             decision=decision,
-            backends=tuple(
-                BackendSnapshot(
-                    index=b.index,
-                    address=b.address,
-                    state=b.state,
-                    slots=b.slots,
-                    outstanding_count=b.outstanding_count,
-                    in_use=b.index <= pool.prefix,
-                    healthy=b.state is not BackendState.LOST,
-                    ejected=b.ejected,
-                    requests_count=b.requests_count,
-                    faults_count=b.faults_count,
-                )
-                for b in pool
-            ),
+            backends=backend_snapshots(pool),
         )

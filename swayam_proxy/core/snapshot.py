@@ -4,6 +4,7 @@ reports and the tests read.
 
 from dataclasses import dataclass
 
+from swayam_proxy.core.pool import Pool
 from swayam_proxy.core.vocabulary import BackendState, Decision, DispatchPolicy, Sla
 
 
@@ -62,3 +63,22 @@ class FrontendSnapshot:
     frontends_estimate: int
     draining: bool
     services: tuple[ServiceSnapshot, ...]
+
+
+def backend_snapshots(pool: Pool) -> tuple[BackendSnapshot, ...]:
+    """Return what is known of each backend of the pool, in order."""
+    return tuple(
+        BackendSnapshot(
+            index=b.index,
+            address=b.address,
+            state=b.state,
+            slots=b.slots,
+            outstanding_count=b.outstanding_count,
+            in_use=b.index <= pool.prefix,
+            healthy=b.state is not BackendState.LOST,
+            ejected=b.ejected,
+            requests_count=b.requests_count,
+            faults_count=b.faults_count,
+        )
+        for b in pool
+    )

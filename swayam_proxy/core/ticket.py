@@ -24,10 +24,15 @@ class Ticket:
         "booked_at",
         "deadline",
         "ended",
+        "grant",
+        "held_at",
+        "holds",
         "owner",
         "prefix",
+        "replayable",
         "service_name",
         "tried",
+        "tries_count",
     )
 
     def __init__(self, service_name: str, arrived_at: float, deadline: float = NEVER) -> None:
@@ -45,4 +50,12 @@ class Ticket:
         self.ended = False
         self.tried: tuple[int, ...] = ()
         """Indices that took nothing of this request."""
+        self.replayable = True
+        """It can be sent again after a backend said "busy": late binding tries without a hold only then."""
+        self.grant = 0
+        """The hold that got it its slot; 0 where it goes without one."""
+        self.tries_count = 0
+        self.holds: dict[int, int] = {}
+        """Index of the backend by hold id, while it waits."""
+        self.held_at = 0.0
         self.owner: Any = None

@@ -159,6 +159,20 @@ class RetrySpec:
 
 
 @dataclass(frozen=True, slots=True)
+class LateBindingSpec:
+    """How a request looks for a slot where backends have sidecars."""
+
+    holds_count: int = 3
+    """Backends at which a request is held."""
+    tries_max: int = 2
+    """Backends that are tried before it is held."""
+    blind_tries_max: int = 1
+    """Of these, tries at backends that did not say that they are idle."""
+    refresh_s: float = 1.0
+    """Holds without an answer for so long are placed anew."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceSpec:
     """One model behind one route, with one promise and one ordered list of backends."""
 
@@ -185,6 +199,7 @@ class ServiceSpec:
     health: HealthSpec = field(default_factory=HealthSpec)
     queue: QueueSpec = field(default_factory=QueueSpec)
     retry: RetrySpec = field(default_factory=RetrySpec)
+    late_binding: LateBindingSpec = field(default_factory=LateBindingSpec)
     set_up_on_demand: bool = False
     """True where a sidecar or a provisioner can set backends up: they begin COLD. Else they begin WARM."""
 

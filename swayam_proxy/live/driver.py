@@ -10,7 +10,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, assert_never
 
-from swayam_proxy.core.commands import Command, ForwardRequest, RecordDecision, RejectRequest, WarmBackend
+from swayam_proxy.core.commands import (
+    CancelHold,
+    Command,
+    ForwardRequest,
+    PlaceHold,
+    RecordDecision,
+    RejectRequest,
+    WarmBackend,
+)
 from swayam_proxy.core.events import Event, WakeupCame
 from swayam_proxy.core.frontend import Frontend
 from swayam_proxy.core.routing import RouteMatch
@@ -19,6 +27,9 @@ from swayam_proxy.core.ticket import Ticket
 from swayam_proxy.core.vocabulary import NEVER, Decision, Fault, Outcome, Refusal
 
 _TIMER_S_MAX = 3600.0
+
+BackendOrder = WarmBackend | PlaceHold | CancelHold
+"""What is said to a backend's sidecar beside the requests themselves."""
 
 
 class Exchange(Protocol):
@@ -37,13 +48,15 @@ class Driver:
     __slots__ = (
         "_armed_at",
         "_loop",
+        "_on_backend_order",
         "_on_decision",
-        "_on_warm",
         "_stopped",
         "_timer",
         "clock",
         "frontend",
         "wakeup_s_max",
+        "wakeups_count",
+        "wakeups_s",
     )
 
     def __init__(
@@ -53,19 +66,22 @@ class Driver:
         *,
         clock: Callable[[], float] = time.monotonic,
         on_decision: Callable[[Decision], None] = lambda _: None,
-        on_warm: Callable[[WarmBackend], None] = lambda _: None,
+        on_backend_order: Callable[[BackendOrder], None] = lambda _: None,
     ) -> None:
         """Drive `frontend`; `clock` gives monotonic seconds, the callbacks must not block."""
         self.frontend = frontend
         self.clock = clock
         self._loop = loop
         self._on_decision = on_decision
-        self._on_warm = on_warm
+        self._on_backend_order = on_backend_order
         self._timer: asyncio.TimerHandle | None = None
         self._armed_at = NEVER
         self._stopped = False
         self.wakeup_s_max = 0.0
         """The longest that one wake-up has kept the loop."""
+        self.wakeups_count = 0
+        self.wakeups_s = 0.0
+        """The time that all wake-ups together have taken, decisions above all."""
 
     def start(self) -> None:
         """Arm the first wake-up."""
@@ -84,13 +100,24 @@ class Driver:
         """Return the service that a request is for."""
         return self.frontend.route(host, path, fields)
 
-    def admit(self, service_name: str, exchange: Exchange, deadline: float = NEVER) -> Ticket | Refusal:
-        """Admit a request for `exchange`, which is called back if it has to wait."""
-        admission = self.frontend.admit(service_name, self.clock(), deadline)
+    def admit(
+        self, service_name: str, exchange: Exchange, deadline: float = NEVER, *, replayable: bool = True
+    ) -> Ticket | Refusal:
+        """Admit a request for `exchange`, which is called back if it has to wait.
+
+        `replayable`: all of it is at hand, so that it can be sent again after a backend said "busy".
+        """
+        admission = self.frontend.admit(service_name, self.clock(), deadline, replayable=replayable)
         if isinstance(admission, Ticket):
             admission.owner = exchange
             if not admission.backend_index:
-                self._arm()
+                self.perform(self.frontend.take_orders(service_name))
+        return admission
+
+    def busy(self, ticket: Ticket) -> Ticket | Refusal:
+        """Tell that the booked backend has no slot: the ticket is booked elsewhere, waits, or is refused."""
+        admission = self.frontend.busy(ticket, self.clock())
+        self.perform(self.frontend.take_orders(ticket.service_name))
         return admission
 
     def rebook(self, ticket: Ticket, fault: Fault) -> Ticket | Refusal:
@@ -100,10 +127,18 @@ class Driver:
         return admission
 
     def finish(
-        self, ticket: Ticket, outcome: Outcome, execution_s: float | None = None, fault: Fault | None = None
+        self,
+        ticket: Ticket,
+        outcome: Outcome,
+        execution_s: float | None = None,
+        fault: Fault | None = None,
+        *,
+        idle: bool = False,
     ) -> None:
-        """End a booked request."""
-        commands = self.frontend.finish(ticket, outcome, self.clock(), execution_s=execution_s, fault=fault)
+        """End a booked request; `idle`: the backend said that nobody waits there for the slot."""
+        commands = self.frontend.finish(
+            ticket, outcome, self.clock(), execution_s=execution_s, fault=fault, idle=idle
+        )
         ticket.owner = None
         if commands or fault is not None:
             self.perform(commands)
@@ -134,8 +169,8 @@ class Driver:
                 case RejectRequest(ticket, refusal):
                     owner, ticket.owner = ticket.owner, None
                     owner.reject(refusal)
-                case WarmBackend():
-                    self._on_warm(command)
+                case WarmBackend() | PlaceHold() | CancelHold():
+                    self._on_backend_order(command)
                 case RecordDecision(decision):
                     self._on_decision(decision)
                 case _:
@@ -159,4 +194,7 @@ class Driver:
         began = self.clock()
         now = max(began, due) if due < began + 0.1 else began
         self.perform(self.frontend.handle(WakeupCame(), now))
-        self.wakeup_s_max = max(self.wakeup_s_max, self.clock() - began)
+        took_s = self.clock() - began
+        self.wakeups_count += 1
+        self.wakeups_s += took_s
+        self.wakeup_s_max = max(self.wakeup_s_max, took_s)

@@ -102,6 +102,8 @@ class Playbook:
             self.refusals.append(admission)
         elif admission.backend_index:
             self._run(admission)
+        else:
+            self.perform(self.frontend.take_orders(self.spec.name))
 
     def _run(self, ticket: Ticket) -> None:
         self.used.append(ticket.backend_index)

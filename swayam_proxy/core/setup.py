@@ -1,0 +1,71 @@
+"""Set-up of cold backends ahead of need: each ordered once, failures backed off, the time it takes measured.
+
+Knows the pool and what is reported of it, not the load. A backend whose set-up failed is a hole in the prefix
+until its pause is over, so that the next index takes its place.
+"""
+
+from swayam_proxy.core.commands import Command, WarmBackend
+from swayam_proxy.core.lifecycle import Signal
+from swayam_proxy.core.pool import Backend, Pool
+from swayam_proxy.core.vocabulary import NEVER, BackendState
+
+_PAUSE_S_MIN = 1.0
+_PAUSE_S_MAX = 60.0
+_PATIENCE = 3.0
+"""A set-up counts as failed after so many times the expected duration, and `_PATIENCE_S` more."""
+_PATIENCE_S = 10.0
+_WEIGHT_OF_NEWEST = 0.3
+
+
+class SetUp:
+    """Orders set-ups for one service at one frontend."""
+
+    __slots__ = ("_pool", "_service_name", "duration_s")
+
+    def __init__(self, service_name: str, pool: Pool, expected_s: float) -> None:
+        """Expect a set-up to take `expected_s` until one has been measured."""
+        self._service_name = service_name
+        self._pool = pool
+        self.duration_s = expected_s
+        """From cold to warm, as measured: a mean that forgets."""
+
+    def order_missing(self, now: float) -> list[Command]:
+        """Order every cold backend of the prefix; one that was ordered is warming and not ordered again."""
+        commands: list[Command] = []
+        for backend in self._pool.backends[: self._pool.prefix]:
+            if backend.state is BackendState.COLD and not backend.failing_until:
+                backend.incarnation += 1
+                backend.warming_since = now
+                self._pool.signal(backend, Signal.SETUP_ORDERED)
+                commands.append(WarmBackend(self._service_name, backend.index, backend.incarnation))
+        return commands
+
+    def reported(self, backend: Backend, state: BackendState, setup_s: float | None, now: float) -> None:
+        """Learn from a report, before it is applied to the backend."""
+        if setup_s is not None:
+            self.duration_s += _WEIGHT_OF_NEWEST * (setup_s - self.duration_s)
+        if state is BackendState.WARM:
+            backend.setup_failures_in_row = 0
+        elif backend.state is BackendState.WARMING and state in (BackendState.COLD, BackendState.LOST):
+            self._failed(backend, now)
+
+    def _failed(self, backend: Backend, now: float) -> None:
+        pause_s = min(_PAUSE_S_MAX, _PAUSE_S_MIN * 2.0**backend.setup_failures_in_row)
+        backend.setup_failures_in_row = min(backend.setup_failures_in_row + 1, 30)
+        backend.failing_until = now + pause_s
+
+    def give_up_overdue(self, now: float) -> bool:
+        """Count set-ups that take far too long as failed; return whether there were any."""
+        limit_s = _PATIENCE * self.duration_s + _PATIENCE_S
+        found = False
+        for backend in self._pool:
+            if backend.state is BackendState.WARMING and now - backend.warming_since > limit_s:
+                self._failed(backend, now)
+                self._pool.signal(backend, Signal.SETUP_FAILED)
+                found = True
+        return found
+
+    def warm_in_s(self, now: float) -> float:
+        """Return how long until the first warming backend is expected to be warm; 0 when none is warming."""
+        began = min((b.warming_since for b in self._pool if b.state is BackendState.WARMING), default=NEVER)
+        return max(0.0, began + self.duration_s - now) if began < NEVER else 0.0
