@@ -72,7 +72,8 @@ def trace_schedule(
     """Return a trace's requests from `begin_s` of it on, `speed` times as fast, each kept with chance `thin`.
 
     `duration_s` is the length of the test, after the speed-up; None plays to the end. Counts keep their
-    number per bin and fall evenly at random within it: below the bin they are made up.
+    number per bin and fall evenly at random within it: below the bin they are made up. Execution times
+    are divided by the speed too, so that the number of busy backends stays that of the trace.
     """
     end_s = trace.end_s if duration_s is None else min(trace.end_s, begin_s + duration_s * speed)
     if begin_s >= end_s:
@@ -94,6 +95,8 @@ def trace_schedule(
         raise UsageError(
             "no request falls into this part of the trace", "choose another part, or a larger --thin"
         )
+    if execution_s is not None:
+        execution_s = execution_s / speed
     return Schedule((times_s - begin_s) / speed, (end_s - begin_s) / speed, execution_s, note)
 
 

@@ -304,15 +304,9 @@ def _test(
         ca_file=options["ca_file"],
     )
     with view:
-        records, is_interrupted = run_test(job, options["processes"], view.show)
+        records = run_test(job, options["processes"], view.show)
     table = table_of(records)
-    asked = Options(
-        schedule.duration_s,
-        options["warm_up"],
-        options["response_time"],
-        options["lag_limit"],
-        is_interrupted,
-    )
+    asked = Options(schedule.duration_s, options["warm_up"], options["response_time"], options["lag_limit"])
     summary, histogram = summarise(table, asked)
     values = summary.values([one.name for one in conditions], histogram)
     return Result(summary, check(conditions, values), table, asked, histogram)

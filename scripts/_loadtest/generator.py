@@ -90,7 +90,9 @@ class Generator:
 
     def stop(self) -> None:
         """Send no more and leave what runs unfinished."""
-        self._is_stopping = True
+        if not self._is_stopping:
+            self._is_stopping = True
+            self.records.stopped_at_s = max(0.0, time.monotonic() - self._start_at)
         self._finished.set()
 
     def _send_due(self) -> None:

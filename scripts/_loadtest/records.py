@@ -49,6 +49,8 @@ class Records:
     opened_connections_count: int = 0
     waited_for_connection_count: int = 0
     processor_s: float = 0.0
+    stopped_at_s: float | None = None
+    """When the test was stopped before its end; None when it was not."""
 
     def __post_init__(self) -> None:
         """Make room for every row at once, so that none is made during the test."""
@@ -86,6 +88,7 @@ class Table:
     opened_connections_count: int
     waited_for_connection_count: int
     processor_s: float
+    stopped_at_s: float | None = None
 
     @property
     def is_good(self) -> NDArray[np.bool_]:
@@ -100,14 +103,21 @@ class Table:
 
 
 def table_of(parts: list[Records]) -> Table:
-    """Return what several processes saw as one table."""
+    """Return what several processes saw as one table.
+
+    Of a test that was stopped, what was meant to leave after the stop is left out.
+    """
     names: dict[bytes, int] = {}
     backends = []
     for part in parts:
         own = [names.setdefault(name, len(names)) for name in part.backend_names]
         backends.append(np.asarray([*own, -1], dtype=np.int64)[np.asarray(part.backend, dtype=np.int64)])
     intended_s = np.concatenate([part.intended_s for part in parts])
+    stops_s = [part.stopped_at_s for part in parts if part.stopped_at_s is not None]
+    stopped_at_s = min(stops_s) if stops_s else None
     order = np.argsort(intended_s, kind="stable")
+    if stopped_at_s is not None:
+        order = order[intended_s[order] < stopped_at_s]
 
     def column(name: str, kind: type) -> NDArray[np.float64]:
         return np.concatenate([np.asarray(getattr(part, name), dtype=kind) for part in parts])[order]
@@ -125,4 +135,5 @@ def table_of(parts: list[Records]) -> Table:
         opened_connections_count=sum(part.opened_connections_count for part in parts),
         waited_for_connection_count=sum(part.waited_for_connection_count for part in parts),
         processor_s=sum(part.processor_s for part in parts),
+        stopped_at_s=stopped_at_s,
     )

@@ -82,7 +82,6 @@ class Options:
     warm_up_s: float = 0.0
     response_time_s: float | None = None
     lag_limit_s: float = 0.01
-    is_interrupted: bool = False
 
 
 def counted(table: Table, warm_up_s: float) -> NDArray[np.bool_]:
@@ -118,7 +117,8 @@ def summarise(table: Table, options: Options) -> tuple[Summary, HdrHistogram]:
     sent = rows & ~np.isnan(table.sent_s)
     lag_s = (table.sent_s - table.intended_s)[sent]
     requests_count, good_count = int(rows.sum()), int(good.sum())
-    measured_s = max(options.duration_s - options.warm_up_s, 1e-9)
+    duration_s = options.duration_s if table.stopped_at_s is None else table.stopped_at_s
+    measured_s = max(duration_s - options.warm_up_s, 1e-9)
     lag = _latency(lag_s)
     summary = Summary(
         requests_count=requests_count,
@@ -140,7 +140,7 @@ def summarise(table: Table, options: Options) -> tuple[Summary, HdrHistogram]:
         backends=_backends(table, rows),
         connections_opened_count=table.opened_connections_count,
         stray_answers_count=table.stray_answers_count,
-        processor_share=table.processor_s / max(options.duration_s, 1e-9),
+        processor_share=table.processor_s / max(duration_s, 1e-9),
         invalid_reasons=_invalid_reasons(table, rows, lag, options),
     )
     return summary, histogram
@@ -164,8 +164,8 @@ def _invalid_reasons(
         reasons.append(f"only {sent_count} of {requests_count} requests were sent")
     if table.waited_for_connection_count:
         reasons.append(f"{table.waited_for_connection_count} requests waited for --connections-max")
-    if options.is_interrupted:
-        reasons.append("the test was interrupted")
+    if table.stopped_at_s is not None:
+        reasons.append(f"the test was interrupted after {table.stopped_at_s:.1f} s")
     return tuple(reasons)
 
 

@@ -50,10 +50,8 @@ def shares(job: Job, processes_count: int) -> list[Job]:
     ]
 
 
-def run_test(
-    job: Job, processes_count: int, on_progress: Callable[[Progress], None]
-) -> tuple[list[Records], bool]:
-    """Run the whole test; return every process's records and whether it was interrupted by Ctrl-C."""
+def run_test(job: Job, processes_count: int, on_progress: Callable[[Progress], None]) -> list[Records]:
+    """Run the whole test and return every process's records; Ctrl-C ends it early, a second one at once."""
     context = multiprocessing.get_context("spawn")
     start_at = time.monotonic() + _START_DELAY_S + _START_DELAY_PER_PROCESS_S * processes_count
     processes, pipes, boards = [], [], []
@@ -86,7 +84,7 @@ def run_test(
             process.join(timeout=1.0)
             if process.is_alive():
                 process.kill()
-    return records, is_interrupted
+    return records
 
 
 def _received(pipe: Any) -> Records:
