@@ -34,9 +34,9 @@ MATRIX_TIMEOUTS = {
 """The settings that the rows of the fault matrix assume."""
 
 KINDS = {
-    "one": {"count": 110, "backends": 1, "slots": 1000},
-    "two": {"count": 16, "backends": 2, "slots": 1000},
-    "narrow": {"count": 8, "backends": 1, "slots": 1},
+    "one": {"count": 240, "backends": 1, "slots": 1000},
+    "two": {"count": 24, "backends": 2, "slots": 1000},
+    "narrow": {"count": 12, "backends": 1, "slots": 1},
 }
 """Kinds of services of the shared proxy: how many there are, and what each consists of."""
 
@@ -121,7 +121,7 @@ def shared_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedPro
         for kind, shape in KINDS.items()
     }
     tables = {
-        service.name: service_table(service.places, slots=KINDS[kind]["slots"], tick="2s")
+        service.name: service_table(service.places, slots=KINDS[kind]["slots"], tick="5s")
         for kind, of_kind in services.items()
         for service in of_kind
     }
