@@ -19,7 +19,7 @@ _DESCRIPTORS_OF_OUR_OWN: Final = 40
 def keep_freed_memory() -> bool:
     """Let the C library keep freed read buffers rather than give them back; return whether it does.
 
-    The loop reads into buffers of 256 KiB. glibc maps and unmaps anything above 128 KiB each time, which makes
+    The loop reads into buffers of 256 KiB. glibc maps and unmaps what is above 128 KiB each time, which makes
     answers of 1 MB more than twice as expensive. The same could be said in the environment
     (MALLOC_*_THRESHOLD_), but only before the process starts; other C libraries do not have the habit.
     """
