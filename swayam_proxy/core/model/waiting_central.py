@@ -71,6 +71,7 @@ class Lattice:
 
 
 _CIRCLES: dict[int, Circle] = {}
+_GAUSS = np.polynomial.legendre.leggauss(64)
 
 
 def _circle(points_count: int) -> Circle:
@@ -93,7 +94,7 @@ def least_residual_mean_s(service: Distribution, count: float) -> float:
     """Mean of the least of `count` residual times, by Gauss-Legendre quadrature over 20 means."""
     if count == 1.0:
         return service.second_moment / (2.0 * service.mean_s)
-    nodes, weights = np.polynomial.legendre.leggauss(64)
+    nodes, weights = _GAUSS
     mean, total, left = service.mean_s, 0.0, 0.0
     for right in (1.0 / count, 4.0 / count, 20.0 / count, 1.0, 3.0, 20.0, 200.0):
         if right <= left:
