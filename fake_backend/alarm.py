@@ -98,6 +98,11 @@ class Alarm:
         """Whether the kernel's timer is in use."""
         return self._kernel is not None
 
+    @property
+    def entries_count(self) -> int:
+        """How many entries are kept, cancelled ones that were not yet swept included."""
+        return len(self._heap)
+
     def call_at(self, when: float, callback: Callable[[], None]) -> Entry:
         """Call back at `when` (seconds of `time.monotonic`), as soon as possible if it has passed."""
         entry = Entry(when, callback)
