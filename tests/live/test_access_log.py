@@ -11,9 +11,9 @@ from swayam_proxy.live.access_log import AccessLog, path_to_show
 from swayam_proxy.live.record import RequestRecord
 
 FIELDS = """
-    ts level request_id trace_id client method path model code outcome reason backend backend_index prefix_size
-    attempts queue_ms connect_ms first_byte_ms upstream_ms total_ms overhead_ms bytes_in bytes_out deadline_ms
-    sla_met cold_start proxy_id
+    ts level request_id trace_id client method path model code outcome reason backend backend_index
+    prefix_size attempts queue_ms connect_ms first_byte_ms upstream_ms total_ms overhead_ms bytes_in bytes_out
+    deadline_ms sla_met cold_start proxy_id
 """
 """What log collectors rely on, in this order."""
 
