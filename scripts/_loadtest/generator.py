@@ -257,9 +257,8 @@ def _any_tls(job: Job) -> bool:
     return any(target.is_tls for target in job.targets)
 
 
-async def generate(job: Job, start_at: float, watch: Callable[[Generator], None] | None = None) -> Records:
-    """Run a job in the running loop; `watch` is called with the generator five times a second."""
-    generator = Generator(job, start_at)
+async def generate(generator: Generator, watch: Callable[[Generator], None] | None = None) -> Records:
+    """Run a generator; `watch` is called with it five times a second."""
     watcher = asyncio.create_task(_watch(generator, watch)) if watch is not None else None
     began_processor_s = time.process_time()
     try:

@@ -19,8 +19,7 @@ from _loadtest.errors import LoadtestError
 from _loadtest.generator import Generator, Job, generate
 from _loadtest.records import Records
 
-_START_DELAY_S = 0.5
-_START_DELAY_PER_PROCESS_S = 0.4
+_START_DELAY_S = 0.1
 _POLL_S = 0.25
 _GC_ALLOCATIONS = 100_000
 
@@ -53,49 +52,54 @@ def shares(job: Job, processes_count: int) -> list[Job]:
 def run_test(job: Job, processes_count: int, on_progress: Callable[[Progress], None]) -> list[Records]:
     """Run the whole test and return every process's records; Ctrl-C ends it early, a second one at once."""
     context = multiprocessing.get_context("spawn")
-    start_at = time.monotonic() + _START_DELAY_S + _START_DELAY_PER_PROCESS_S * processes_count
     processes, pipes, boards = [], [], []
-    is_interrupted = False
     for share in shares(job, processes_count):
-        ours, theirs = context.Pipe(duplex=False)
+        ours, theirs = context.Pipe()
         board = context.Array("q", 4, lock=False)
-        process = context.Process(target=_work, args=(share, start_at, theirs, board), daemon=True)
+        process = context.Process(target=_work, args=(share, theirs, board), daemon=True)
         process.start()
         theirs.close()
         processes.append(process)
         pipes.append(ours)
         boards.append(board)
-    records: list[Records] = []
-    waiting = list(pipes)
     try:
-        while waiting:
-            try:
-                for ready in wait(waiting, timeout=_POLL_S):
-                    assert not isinstance(ready, int)
-                    waiting.remove(ready)  # type: ignore[arg-type]
-                    records.append(_received(ready))
-                on_progress(_progress(boards, start_at))
-            except KeyboardInterrupt:
-                if is_interrupted:
-                    raise
-                is_interrupted = True  # the processes got the signal too, and send what they have
+        for pipe in pipes:
+            _received(pipe)
+        start_at = time.monotonic() + _START_DELAY_S
+        for pipe in pipes:
+            pipe.send(start_at)
+        return _collected(pipes, lambda: on_progress(_progress(boards, start_at)))
     finally:
         for process in processes:
             process.join(timeout=1.0)
             if process.is_alive():
                 process.kill()
+
+
+def _collected(pipes: list[Any], on_turn: Callable[[], None]) -> list[Records]:
+    records: list[Records] = []
+    waiting = list(pipes)
+    is_interrupted = False
+    while waiting:
+        try:
+            for ready in wait(waiting, timeout=_POLL_S):
+                waiting.remove(ready)
+                records.append(_received(ready))
+            on_turn()
+        except KeyboardInterrupt:
+            if is_interrupted:
+                raise
+            is_interrupted = True  # the processes got the signal too, and send what they have
     return records
 
 
-def _received(pipe: Any) -> Records:
+def _received(pipe: Any) -> Any:
     try:
-        received = pipe.recv()
+        return pipe.recv()
     except EOFError:
         raise LoadtestError(
             "a process of the generator died", "see its error above; use fewer requests"
         ) from None
-    assert isinstance(received, Records)
-    return received
 
 
 def _progress(boards: list[Any], start_at: float) -> Progress:
@@ -103,17 +107,23 @@ def _progress(boards: list[Any], start_at: float) -> Progress:
     return Progress(max(0.0, time.monotonic() - start_at), sent, done, good, in_flight)
 
 
-def _work(job: Job, start_at: float, pipe: Pipe, board: Any) -> None:
-    """Run one share in a process of its own and send the records."""
+def _work(job: Job, pipe: Pipe, board: Any) -> None:
+    """Run one share in a process of its own: say that it is ready, learn the start, send the records."""
 
     def watch(generator: Generator) -> None:
         board[0], board[1] = generator.sent_count, generator.done_count
         board[2], board[3] = generator.good_count, generator.in_flight_count
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # until the loop listens to it
     gc.freeze()
     gc.set_threshold(_GC_ALLOCATIONS)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.get_loop().add_signal_handler(signal.SIGTERM, lambda: None)
+        runner.get_loop()
+        pipe.send("ready")
+        try:
+            start_at = pipe.recv()
+        except EOFError:  # the parent was told to stop
+            return
         records = runner.run(_until_done_or_interrupted(job, start_at, watch))
     pipe.send(records)
     pipe.close()
@@ -122,14 +132,9 @@ def _work(job: Job, start_at: float, pipe: Pipe, board: Any) -> None:
 async def _until_done_or_interrupted(
     job: Job, start_at: float, watch: Callable[[Generator], None]
 ) -> Records:
-    loop = asyncio.get_running_loop()
-
-    def watch_and_listen(generator: Generator) -> None:
-        loop.add_signal_handler(signal.SIGINT, generator.stop)
-        watch(generator)
-
-    loop.add_signal_handler(signal.SIGINT, lambda: None)
-    return await generate(job, start_at, watch_and_listen)
+    generator = Generator(job, start_at)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, generator.stop)
+    return await generate(generator, watch)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
