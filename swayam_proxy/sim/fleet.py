@@ -23,12 +23,24 @@ Listener = Callable[[int], None]
 class FleetBackend:
     """One backend; `free_at` holds, per slot, when it has done all that was given to it."""
 
-    __slots__ = ("free_at", "incarnation", "last_end_s", "on_since_s", "served_count", "setup_s", "state")
+    __slots__ = (
+        "free_at",
+        "incarnation",
+        "last_end_s",
+        "life",
+        "on_since_s",
+        "served_count",
+        "setup_s",
+        "state",
+    )
 
     def __init__(self, slots: int) -> None:
         """Begin cold."""
         self.state = COLD
         self.incarnation = 0
+        """What frontends call its latest set-up; an order may raise it."""
+        self.life = 0
+        """Counts its set-ups, so that timers of a former one are told from those of this."""
         self.free_at = [0.0] * slots
         self.last_end_s = 0.0
         """When its last request ends or ended, or when it became warm."""
@@ -90,9 +102,7 @@ class Fleet:
         self._turn_on(index)
         self.setups_count += 1
         self._enter(index, WARMING)
-        self._engine.call_at(
-            self._engine.now + backend.setup_s, self._set_up_ended, index, backend.incarnation
-        )
+        self._engine.call_at(self._engine.now + backend.setup_s, self._set_up_ended, index, backend.life)
         return True
 
     def _setup_time_s(self) -> float:
@@ -101,9 +111,9 @@ class Fleet:
             return self._setup_s
         return self._rng.lognormvariate(log(self._setup_s) - sigma * sigma / 2.0, sigma)
 
-    def _set_up_ended(self, index: int, incarnation: int) -> None:
+    def _set_up_ended(self, index: int, life: int) -> None:
         backend = self.backends[index]
-        if backend.state is WARMING and backend.incarnation == incarnation:
+        if backend.state is WARMING and backend.life == life:
             self._became_warm(index, None)
 
     def _became_warm(self, index: int, _: object) -> None:
@@ -113,16 +123,16 @@ class Fleet:
         backend.last_end_s = now
         self.warm_count += 1
         self._enter(index, WARM)
-        self._engine.call_at(now + self._idle_s, self._look_if_idle, index, backend.incarnation)
+        self._engine.call_at(now + self._idle_s, self._look_if_idle, index, backend.life)
 
-    def _look_if_idle(self, index: int, incarnation: int) -> None:
+    def _look_if_idle(self, index: int, life: int) -> None:
         """Decommission a backend that had no request for `idle_s`; else look again when that can be."""
         backend = self.backends[index]
-        if backend.incarnation != incarnation or backend.state is not WARM:
+        if backend.life != life or backend.state is not WARM:
             return
         idle_at = backend.last_end_s + self._idle_s
         if idle_at > self._engine.now:
-            self._engine.call_at(idle_at, self._look_if_idle, index, incarnation)
+            self._engine.call_at(idle_at, self._look_if_idle, index, life)
         else:
             self._turn_off(index, COLD)
 
@@ -138,11 +148,11 @@ class Fleet:
         elif backend.state is WARM:
             self.warm_count -= 1
             self._enter(index, DRAINING)
-            self._engine.call_at(backend.last_end_s, self._drained, index, backend.incarnation)
+            self._engine.call_at(backend.last_end_s, self._drained, index, backend.life)
 
-    def _drained(self, index: int, incarnation: int) -> None:
+    def _drained(self, index: int, life: int) -> None:
         backend = self.backends[index]
-        if backend.state is DRAINING and backend.incarnation == incarnation:
+        if backend.state is DRAINING and backend.life == life:
             self._turn_off(index, COLD)
 
     def crash(self, index: int) -> bool:
@@ -190,6 +200,7 @@ class Fleet:
 
     def _turn_on(self, index: int) -> None:
         backend = self.backends[index]
+        backend.life += 1
         backend.on_since_s = self._engine.now
         self.on_count += 1
         self.peak_count = max(self.peak_count, self.on_count)

@@ -239,7 +239,7 @@ def _break_entries(
     broken: Action,
     index: int,
     answer_way_s: float,
-    way_s: float | None = None,
+    way_s: float,
 ) -> None:
     """Turn what would end at backend `index` after now into a broken connection, one way from now."""
     now = engine.now

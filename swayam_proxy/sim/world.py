@@ -229,9 +229,9 @@ class World:
                     self._road.send(number, ticket)
                 case RejectRequest(ticket, _):
                     self._end(ticket.owner, REFUSED)
-                case WarmBackend(_, index, incarnation):
+                case WarmBackend():
                     when = self._engine.now + self._network.delay_s()
-                    self._engine.call_at(when, self._set_up, index, incarnation)
+                    self._engine.call_at(when, self._set_up, number, command)
                 case PlaceHold():
                     self._road.place_hold(number, command)
                 case CancelHold():
@@ -267,9 +267,17 @@ class World:
         """Let a frontend hear a fact, and do what it then says."""
         self._perform(number, self._frontends[number].handle(event, self._engine.now))
 
-    def _set_up(self, index: int, incarnation: int) -> None:
-        """Obey the first order; the others' find the backend warming, of which all are told."""
-        self._fleet.set_up(index, incarnation)
+    def _set_up(self, number: int, order: WarmBackend) -> None:
+        """Let a backend hear an order; one that is not cold answers with its state, under the order's
+        number.
+        """
+        index = order.backend_index
+        if self._fleet.set_up(index, order.incarnation):
+            return  # all frontends hear of it
+        backend = self._fleet.backends[index]
+        backend.incarnation = max(backend.incarnation, order.incarnation)
+        event = BackendReported(SERVICE, index, backend.state, backend.incarnation)
+        self._engine.call_at(self._engine.now + self._network.delay_s(), self.tell, number, event)
 
     def _state_changed(self, index: int) -> None:
         """Let every frontend hear of a backend's new state, one way later."""
