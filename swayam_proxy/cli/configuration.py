@@ -93,7 +93,7 @@ def show_config(config_path: Path, assignments: tuple[str, ...], with_origin: bo
     """
     loaded = load_config(config_path, assignments, check_files=False)
     if not as_json:
-        click.echo("\n".join(_toml_lines(loaded, with_origin)))
+        click.echo("\n".join(toml_lines(loaded, with_origin)))
         return
     if with_origin:
         from swayam_proxy.config.errors import key_text
@@ -106,7 +106,7 @@ def show_config(config_path: Path, assignments: tuple[str, ...], with_origin: bo
         click.echo(json.dumps(loaded.config.model_dump(mode="json"), indent=2))
 
 
-def _toml_lines(loaded: Loaded, with_origin: bool) -> Iterator[str]:
+def toml_lines(loaded: Loaded, with_origin: bool) -> Iterator[str]:
     """Yield the lines of a TOML file; keys without a value are left as comments."""
     yield from _table_lines((), loaded.config.model_dump(mode="json"), loaded if with_origin else None)
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, WithJsonSchema
 
 from swayam_proxy.config.errors import RefusedValueError
+from swayam_proxy.config.toml_text import brief_value
 
 _HOST: Final = re.compile(r"^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?$")
 _HOST_PORT: Final = re.compile(
@@ -54,7 +55,7 @@ def join_host_port(host: str, port: int) -> str:
 def parse_backend_address(value: Any) -> str:
     """Bring a backend's address to one spelling: "host:port", or "https://host:port"."""
     if not isinstance(value, str):
-        raise RefusedValueError("is not an address", _TODO)
+        raise RefusedValueError(f"is {brief_value(value)}, not an address", _TODO)
     scheme, separator, rest = value.strip().rpartition("://")
     if separator and scheme.lower() not in ("http", "https"):
         raise RefusedValueError(f'is "{value:.80}", but only http and https backends are known', _TODO)
@@ -67,9 +68,8 @@ def parse_backend_address(value: Any) -> str:
 def parse_host(value: Any) -> str:
     """Read the name or IP address to listen on."""
     if not isinstance(value, str) or not is_host(value.strip().strip("[]")):
-        shown = f'"{value:.80}"' if isinstance(value, str) else "no string"
         todo = 'write "127.0.0.1" for this machine only, "0.0.0.0" for all its addresses'
-        raise RefusedValueError(f"is {shown}, not a host", todo)
+        raise RefusedValueError(f"is {brief_value(value)}, not a host", todo)
     return value.strip().strip("[]").lower()
 
 
@@ -89,7 +89,7 @@ def parse_network(value: Any) -> str:
         return str(ip_network(value.strip(), strict=False)) if isinstance(value, str) else _refuse(value)
     except ValueError as error:
         todo = 'write an IP address or a network, such as "10.0.0.0/8"'
-        raise RefusedValueError(f"is {value!r:.80}, not a network".replace("'", '"'), todo) from error
+        raise RefusedValueError(f"is {brief_value(value)}, not a network", todo) from error
 
 
 def _refuse(value: object) -> str:
@@ -105,8 +105,7 @@ def parse_statuses(value: Any) -> str:
     """Read one status code or an inclusive range of them."""
     match = _STATUSES.match(value.strip()) if isinstance(value, str) else None
     if match is None or (match[2] or match[1]) < match[1]:
-        shown = f'"{value:.80}"' if isinstance(value, str) else f"{value!r:.80}"
-        raise RefusedValueError(f"is {shown}, not a range of status codes", 'write "200" or "200-299"')
+        raise RefusedValueError(f"is {brief_value(value)}, not a range of status codes", 'write "200" or "200-299"')
     return value.strip() if isinstance(value, str) else ""
 
 

@@ -123,13 +123,13 @@ def _prefix(key: KeyPath, service: Service) -> Iterator[Finding]:
     low, high, backends = (*key, "min"), (*key, "max"), (*key, "backends")
     if service.max is not None and service.max > count:
         todo = f"write at most {count}, or leave it out to use the whole list"
-        yield Finding((high, backends), f"is {service.max}, but there are {_backends_text(count)}", todo)
-    if service.min > count:
-        todo = f"write at most {count}, or add backends"
-        yield Finding((low, backends), f"is {service.min}, but there are {_backends_text(count)}", todo)
-    elif service.max is not None and service.min > service.max:
+        yield Finding((high, backends), f"is {service.max}, but there {_backends_text(count)}", todo)
+    if service.max is not None and service.min > service.max:
         todo = "write a min that is at most max"
         yield Finding((low, high), f"is {service.min}, which is more than max = {service.max}", todo)
+    elif service.min > count:
+        todo = f"write at most {count}, or add backends"
+        yield Finding((low, backends), f"is {service.min}, but there {_backends_text(count)}", todo)
     if service.shrink_hold < service.tick:
         what = f"is {_quote(service.shrink_hold)}, shorter than tick = {_quote(service.tick)}"
         todo = "write a shrink_hold of several ticks, such as " + _quote(30 * service.tick)
@@ -137,7 +137,7 @@ def _prefix(key: KeyPath, service: Service) -> Iterator[Finding]:
 
 
 def _backends_text(count: int) -> str:
-    return "1 backend" if count == 1 else f"{count} backends"
+    return "is 1 backend" if count == 1 else f"are {count} backends"
 
 
 def _promise(key: KeyPath, service: Service, config: Config) -> Iterator[Finding]:

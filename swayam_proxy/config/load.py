@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from swayam_proxy.config.checks import findings, untouched
 from swayam_proxy.config.errors import ConfigError, KeyPath, Problem, key_text
 from swayam_proxy.config.schema import Config
+from swayam_proxy.config.section import example_of
 from swayam_proxy.config.sources import (
     Source,
     apply_overrides,
@@ -18,7 +19,7 @@ from swayam_proxy.config.sources import (
     overrides_from_environment,
     read_file,
 )
-from swayam_proxy.config.wording import problem_from
+from swayam_proxy.config.wording import field_at, problem_from
 
 ROUNDS_MAX: Final = 10
 """Taking a wrong value out can leave a list too short or a table without what it needs, and so on."""
@@ -69,10 +70,9 @@ def load(path: Path, environment: Mapping[str, str], assignments: Sequence[str] 
 
 
 def _validate(source: Source) -> tuple[Config | None, list[Problem], set[KeyPath]]:
-    """Validate the values; where some are wrong, take them out and go on, to compare the others.
+    """Validate the values; where some are wrong, put right ones in their place and go on, to compare the others.
 
-    Returns the configuration without its wrong values (None when nothing could be saved), what is wrong,
-    and the keys that were taken out.
+    Returns the configuration as mended (None when it cannot be), what is wrong, and the keys that are.
     """
     values = copy.deepcopy(source.values)
     problems: list[Problem] = []
@@ -84,26 +84,29 @@ def _validate(source: Source) -> tuple[Config | None, list[Problem], set[KeyPath
             found = error.errors(include_url=False)
         if round_index == 0:
             problems = [problem_from(each, source) for each in found]
-        places = {_place_to_clear(tuple(each["loc"]), each["type"]) for each in found}
-        wrong |= places
-        for place in sorted(places, key=lambda place: [str(part).rjust(12) for part in place], reverse=True):
-            _clear(values, place)
+        for each in reversed(found):  # from the back, so that places in lists stay true
+            place: KeyPath = tuple(part for part in each["loc"] if part != "[key]")
+            wrong.add(place)
+            _mend(values, place, is_missing=each["type"] == "missing")
     return None, problems, wrong
 
 
-def _place_to_clear(loc: KeyPath, kind: str) -> KeyPath:
-    """Return what to take out: the table around what is missing, else the wrong value itself."""
-    return loc[:-1] if kind == "missing" or loc[-1:] == ("[key]",) else loc
-
-
-def _clear(values: Any, place: KeyPath) -> None:
-    """Delete what stands at `place`, if it stands there still."""
-    for part in place[:-1]:
+def _mend(values: Any, place: KeyPath, *, is_missing: bool) -> None:
+    """Put an example where something is missing; take what is wrong out, so that its default holds."""
+    depth = 0
+    while depth < len(place) - 1:
         try:
-            values = values[part]
-        except (KeyError, IndexError, TypeError):
-            return
-    if isinstance(values, dict):
-        values.pop(place[-1], None)
-    elif isinstance(values, list) and isinstance(place[-1], int) and place[-1] < len(values):
-        del values[place[-1]]
+            inner = values[place[depth]]
+        except (KeyError, IndexError):
+            return  # mended already, with what holds it
+        if not isinstance(inner, dict | list):
+            break  # a backend written as a string, whose address is wrong: the string itself goes
+        values, depth = inner, depth + 1
+    last = place[depth]
+    if isinstance(values, list) and isinstance(last, int) and last < len(values):
+        del values[last]
+    elif isinstance(values, dict) and isinstance(last, str):
+        values.pop(last, None)
+        field = field_at(place)
+        if is_missing and field is not None:
+            values[last] = copy.deepcopy(example_of(*field))

@@ -16,6 +16,7 @@ from swayam_proxy.config.addresses import BackendAddress, Statuses
 from swayam_proxy.config.errors import RefusedValueError
 from swayam_proxy.config.quantities import Duration, PositiveDuration, Size
 from swayam_proxy.config.section import Section
+from swayam_proxy.config.toml_text import brief_value
 
 BACKENDS_COUNT_MAX: Final = 10_000
 _TOKEN: Final = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$")
@@ -74,11 +75,14 @@ def _parse_fields(value: Any) -> Any:
 
 def _parse_host_header(value: Any) -> Any:
     if isinstance(value, str) and not re.fullmatch(r"[!-~]{1,255}", value):
-        raise RefusedValueError(f'is "{value!r:.80}", no Host field', 'write it like "models.internal:8080"')
+        raise RefusedValueError(f"is {brief_value(value)}, not a Host field", 'write it like "models.internal:8080"')
     return value
 
 
 def _parse_backend(value: Any) -> Any:
+    if not isinstance(value, str | dict):
+        todo = 'write "host:port", or a table such as { address = "127.0.0.1:9001", slots = 4 }'
+        raise RefusedValueError(f"is {brief_value(value)}, not a backend", todo)
     return {"address": value} if isinstance(value, str) else value
 
 

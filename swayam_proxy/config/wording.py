@@ -20,9 +20,6 @@ _KINDS: Final = {
     "string_type": ("a string", "write it in quotes"),
     "bool_type": ("true or false", "write true or false, without quotes"),
     "list_type": ("a list", "write a list in brackets"),
-    "dict_type": ("a table", "write a table"),
-    "model_type": ("a table", "write a table"),
-    "model_attributes_type": ("a table", "write a table"),
 }
 _BOUNDS: Final = {
     "greater_than": ("gt", "more than"),
@@ -55,13 +52,15 @@ def _wrong_value(error: ErrorDetails, path: KeyPath) -> tuple[str, str]:
     if isinstance(refused, RefusedValueError):
         return refused.what, refused.todo
     shown = brief_value(error["input"])
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return f"is {shown}, not a table", f"write a table: {_table_text(path)}"
     if kind in _KINDS:
         wanted, todo = _KINDS[kind]
         return f"is {_with_type(error['input'])}, not {wanted}", _example(todo, path)
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]
         bound = context[name]
-        if isinstance(error["input"], float) and _is_duration(path):
+        if isinstance(error["input"], str):
             return 'is "0s", which is no time at all', _example("write a longer one", path)
         return f"is {shown}, but must be {words} {bound:g}", _example("write another number", path)
     if kind == "literal_error":
@@ -99,7 +98,7 @@ def _section_at(path: KeyPath) -> type[Section] | None:
     return section
 
 
-def _field_at(path: KeyPath) -> tuple[type[Section], str] | None:
+def field_at(path: KeyPath) -> tuple[type[Section], str] | None:
     """Return the table and the key that `path` ends in; a place in a list means the list's key."""
     while path and isinstance(path[-1], int):
         path = path[:-1]
@@ -109,13 +108,15 @@ def _field_at(path: KeyPath) -> tuple[type[Section], str] | None:
     return None if section is None or key not in section.model_fields else (section, key)
 
 
-def _is_duration(path: KeyPath) -> bool:
-    place = _field_at(path)
-    return place is not None and isinstance(example_of(*place), str)
+def _table_text(path: KeyPath) -> str:
+    """Return the header of the table that should stand at `path`."""
+    if isinstance(path[-1], int):
+        return f"[[{key_text(path[:-1])}]]"
+    return f"[{key_text((*path, 'NAME') if path == ('services',) else path)}]"
 
 
 def _example(todo: str, path: KeyPath) -> str:
-    place = _field_at(path)
+    place = field_at(path)
     if place is None:
         return todo
     section, key = place
@@ -127,7 +128,7 @@ def _example(todo: str, path: KeyPath) -> str:
 
 
 def _choice(value: Any, path: KeyPath) -> str:
-    place = _field_at(path)
+    place = field_at(path)
     if place is None:
         return "write another"
     section, key = place
@@ -142,12 +143,15 @@ def _unknown_key(path: KeyPath) -> str:
     if section is None:
         return "take it out"
     known = list(section.model_fields)
-    close = get_close_matches(key.lower().replace("-", "_"), known, n=1, cutoff=0.7)
-    if close:
-        return f'did you mean "{close[0]}"?'
+    alike = get_close_matches(key.lower().replace("-", "_"), known, n=1, cutoff=0.6)
+    closer = get_close_matches(key.lower().replace("-", "_"), known, n=1, cutoff=0.8)
+    if closer:
+        return f'did you mean "{closer[0]}"?'
     elsewhere = sorted(set(_tables_with(Config, key, ())))[:_ELSEWHERE_MAX]
     if elsewhere:
         return f'"{key}" is known in {" and in ".join(f"[{table}]" for table in elsewhere)}'
+    if alike:
+        return f'did you mean "{alike[0]}"?'
     return f"take it out; known here: {', '.join(sorted(known))}"
 
 
