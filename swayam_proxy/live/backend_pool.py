@@ -1,0 +1,215 @@
+"""The connections to the backends of one service: idle ones kept, new ones made, suspicious ones dropped.
+
+Last in, first out, so that few connections stay warm and the rest time out. Knows neither requests nor the
+rules; it hands a connection to whoever asked, or the fault why there is none.
+"""
+
+import asyncio
+import errno
+import ssl
+from collections.abc import Callable
+from typing import Protocol
+
+from swayam_proxy.core.ticket import Ticket
+from swayam_proxy.core.vocabulary import NEVER, Fault
+from swayam_proxy.live.settings import ServiceSettings
+from swayam_proxy.live.tls import backend_context
+from swayam_proxy.live.upstream import UpstreamConnection
+
+_WARY_S = 60.0
+"""How long a pool remembers that a backend closed a kept connection under a request."""
+_WARY_SHARE = 0.125
+_KEEP_ALIVE_MARGIN_S = 1.0
+"""An idle connection is given up this long before the backend says that it will close it."""
+
+
+class Caller(Protocol):
+    """Whoever asked for a connection."""
+
+    def connected(self, ticket: Ticket, upstream: UpstreamConnection) -> None:
+        """Use the new connection."""
+
+    def connect_failed(self, ticket: Ticket, fault: Fault, *, own_fault: bool) -> None:
+        """There is none; `own_fault` says that this process ran out of descriptors or ports."""
+
+
+class BackendPool:
+    """Connections to one backend."""
+
+    __slots__ = (
+        "_clock",
+        "_connecting",
+        "_loop",
+        "_new_upstream",
+        "_tls",
+        "address",
+        "host",
+        "idle",
+        "idle_count_max",
+        "idle_s",
+        "port",
+        "server_name",
+        "wary_idle_s",
+        "wary_until",
+    )
+
+    def __init__(
+        self,
+        address: str,
+        settings: ServiceSettings,
+        new_upstream: Callable[["BackendPool"], UpstreamConnection],
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        idle_count_max: int,
+    ) -> None:
+        """Connect to `address`, "host:port" or "https://host:port", when asked."""
+        scheme, _, authority = address.rpartition("://")
+        host, _, port = authority.rstrip("/").rpartition(":")
+        self.address = address
+        self.host = host.strip("[]")
+        self.port = int(port)
+        self._tls: ssl.SSLContext | None = (
+            backend_context(settings.backend_tls) if scheme == "https" else None
+        )
+        self.server_name = (settings.backend_tls.server_name or self.host) if self._tls else None
+        self._new_upstream = new_upstream
+        self._loop = loop
+        self._clock = clock
+        self._connecting: set[asyncio.Task[None]] = set()
+        self.idle: list[UpstreamConnection] = []
+        self.idle_count_max = idle_count_max
+        self.idle_s = settings.timeouts.backend_idle_s
+        self.wary_until = 0.0
+        self.wary_idle_s = NEVER
+
+    def take(self, *, idempotent: bool) -> UpstreamConnection | None:
+        """Return the idle connection that was used last, or None.
+
+        One on which anything has come in (an end, or bytes that nobody asked for) is dropped, whether the
+        loop has read it yet or not. A request that must not be repeated gets none that the backend is likely
+        to close now.
+        """
+        idle = self.idle
+        while idle:
+            upstream = idle.pop()
+            if not upstream.is_quiet():
+                upstream.abort()
+                continue
+            if not idempotent and self.wary_until:
+                now = self._clock()
+                if now > self.wary_until:
+                    self.wary_until = 0.0
+                    self.wary_idle_s = NEVER
+                elif now - upstream.freed_at > self.wary_idle_s:
+                    idle.append(upstream)
+                    return None
+            return upstream
+        return None
+
+    def give_back(self, upstream: UpstreamConnection, keep_alive_s: float | None, now: float) -> None:
+        """Keep a connection whose answer has ended."""
+        if len(self.idle) >= self.idle_count_max:
+            upstream.abort()
+            return
+        upstream.is_reused = True
+        upstream.freed_at = now
+        upstream.idle_until = now + self.idle_s
+        if keep_alive_s is not None:
+            upstream.idle_until = min(upstream.idle_until, now + keep_alive_s - _KEEP_ALIVE_MARGIN_S)
+        self.idle.append(upstream)
+
+    def closed_under_request(self, idle_s: float, now: float) -> None:
+        """Learn from a connection that died under a request after `idle_s` in here: others will, about as
+        old.
+        """
+        idle_s *= _WARY_SHARE
+        self.wary_idle_s = min(self.wary_idle_s, idle_s) if now < self.wary_until else idle_s
+        self.wary_until = now + _WARY_S
+
+    def connect(self, caller: Caller, ticket: Ticket) -> asyncio.Task[None]:
+        """Make a new connection for `caller`; cancel the task to give up."""
+        task = self._loop.create_task(self._connect(caller, ticket))
+        self._connecting.add(task)
+        task.add_done_callback(self._connect_ended)
+        return task
+
+    async def _connect(self, caller: Caller, ticket: Ticket) -> None:
+        try:
+            _, upstream = await self._loop.create_connection(
+                lambda: self._new_upstream(self),
+                self.host,
+                self.port,
+                ssl=self._tls,
+                server_hostname=self.server_name,
+            )
+        except ssl.SSLError:
+            caller.connect_failed(ticket, Fault.TLS, own_fault=False)
+        except OSError as error:
+            own_fault = error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL)
+            caller.connect_failed(ticket, Fault.REFUSED, own_fault=own_fault)
+        else:
+            caller.connected(ticket, upstream)
+
+    def _connect_ended(self, task: asyncio.Task[None]) -> None:
+        self._connecting.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            context = {"message": f"mistake while connecting to {self.address}", "exception": error}
+            self._loop.call_exception_handler(context)
+
+    def sweep(self, now: float) -> None:
+        """Close the connections that were idle for too long."""
+        if self.idle and min(upstream.idle_until for upstream in self.idle) <= now:
+            overdue = [upstream for upstream in self.idle if upstream.idle_until <= now]
+            self.idle = [upstream for upstream in self.idle if upstream.idle_until > now]
+            for upstream in overdue:
+                upstream.abort()
+
+    def close_idle(self) -> None:
+        """Close all idle connections."""
+        idle, self.idle = self.idle, []
+        for upstream in idle:
+            upstream.abort()
+
+    def close(self) -> None:
+        """Close all idle connections and give up those being made."""
+        self.close_idle()
+        for task in self._connecting:
+            task.cancel()
+
+
+class ServiceSide:
+    """One service as the data plane sees it: its timeouts, limits and pools."""
+
+    __slots__ = (
+        "_new_pool",
+        "_settings",
+        "host_header",
+        "name",
+        "pools",
+        "promise_s",
+        "request_body_bytes_max",
+        "timeouts",
+    )
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        promise_s: float,
+        new_pool: Callable[[str, ServiceSettings], BackendPool],
+    ) -> None:
+        """Serve under `settings`; `promise_s` is the response time that was promised."""
+        self.name = settings.name
+        self.timeouts = settings.timeouts
+        self.request_body_bytes_max = settings.request_body_bytes_max
+        self.host_header = settings.host_header.encode("ascii") if settings.host_header else b""
+        self.promise_s = promise_s
+        self.pools: dict[str, BackendPool] = {}
+        self._settings = settings
+        self._new_pool = new_pool
+
+    def pool(self, address: str) -> BackendPool:
+        """Return the pool of the backend at `address`, made when first asked for."""
+        pool = self.pools.get(address)
+        if pool is None:
+            pool = self.pools[address] = self._new_pool(address, self._settings)
+        return pool

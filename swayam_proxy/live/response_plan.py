@@ -1,0 +1,84 @@
+"""Writes anew the heads of responses, as `request_plan` does for requests, and keeps them by their bytes
+too.
+"""
+
+from swayam_proxy.live.headers import HOP_BY_HOP, OWN_ANSWER_FIELDS, VIA_LINE
+from swayam_proxy.live.response_head import UNKNOWN, ResponseHead, read_response_head
+from swayam_proxy.live.settings import Limits
+
+_REMEMBERED_COUNT_MAX = 512
+_REMEMBERED_BYTES_MAX = 2048
+_NO_BODY_STATUSES = frozenset((204, 304))
+
+
+class ResponsePlan:
+    """What will be done with a backend's response: how its body is framed, and the head that the client
+    gets.
+    """
+
+    __slots__ = (
+        "bodiless",
+        "busy",
+        "chunked",
+        "client_head",
+        "content_length",
+        "execution_s",
+        "keep_alive",
+        "keep_alive_s",
+        "plain",
+        "status",
+        "upgrade",
+    )
+
+    def __init__(self, head: ResponseHead) -> None:
+        """Keep of `head` what is needed, and write the client's head without framing of unknown lengths."""
+        self.status = head.status
+        self.content_length = head.content_length
+        self.chunked = head.chunked
+        self.keep_alive = head.keep_alive
+        self.keep_alive_s = head.keep_alive_s
+        self.execution_s = head.execution_s
+        self.busy = head.busy
+        self.upgrade = head.upgrade
+        self.bodiless = head.status in _NO_BODY_STATUSES
+        self.plain = head.status >= 200 and not self.bodiless and head.content_length != UNKNOWN
+        """A final answer whose body, if any, is told by its length."""
+        self.client_head = _client_head(head)
+
+
+def _client_head(head: ResponseHead) -> bytes:
+    dropped = HOP_BY_HOP | OWN_ANSWER_FIELDS | head.named
+    lines = [b"HTTP/1.1 %d %b\r\n" % (head.status, head.phrase)]
+    keeps_length = head.content_length != UNKNOWN and head.status >= 200 and head.status != 204
+    for (name, value), (lower, _) in zip(head.fields, head.lower_fields, strict=True):
+        if lower == b"content-length":
+            if keeps_length:
+                lines.append(b"%b: %d\r\n" % (name, head.content_length))
+        elif lower not in dropped:
+            lines.append(b"%b: %b\r\n" % (name, value))
+    lines.append(VIA_LINE)
+    return b"".join(lines)
+
+
+class ResponsePlanner:
+    """Plans the responses of all backends."""
+
+    __slots__ = ("_limits", "known")
+
+    def __init__(self, limits: Limits) -> None:
+        """Plan within `limits`."""
+        self._limits = limits
+        self.known: dict[bytes, ResponsePlan] = {}
+
+    def read(self, raw: bytes) -> ResponsePlan:
+        """Return the plan of a head that is not in `known`.
+
+        Raises:
+            MalformedResponseError: the head is malformed or too large.
+        """
+        plan = ResponsePlan(read_response_head(raw, self._limits))
+        if len(raw) <= _REMEMBERED_BYTES_MAX:
+            if len(self.known) >= _REMEMBERED_COUNT_MAX:
+                self.known.clear()
+            self.known[raw] = plan
+        return plan
