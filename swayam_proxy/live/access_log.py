@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import orjson
 
 from swayam_proxy.live.line_writer import LineWriter
+from swayam_proxy.live.meters import overhead_of
 from swayam_proxy.live.record import RequestRecord
 
 _ERROR_OUTCOMES = frozenset({"upstream_error", "timeout", "retry_exhausted"})
@@ -27,8 +28,6 @@ class AccessLog:
     def line_of(self, request: RequestRecord) -> bytes:
         """Write one record as a line."""
         wall_s = request.started_at + time.time() - time.monotonic()
-        total_s = request.total_s
-        own_s = total_s - request.queue_s - request.connect_s - request.upstream_s
         return orjson.dumps(
             {
                 "ts": datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds"),
@@ -50,8 +49,8 @@ class AccessLog:
                 "connect_ms": milliseconds(request.connect_s),
                 "first_byte_ms": milliseconds(request.first_byte_s),
                 "upstream_ms": milliseconds(request.upstream_s),
-                "total_ms": milliseconds(total_s),
-                "overhead_ms": milliseconds(max(0.0, own_s)),
+                "total_ms": milliseconds(request.total_s),
+                "overhead_ms": milliseconds(overhead_of(request)),
                 "bytes_in": request.bytes_in,
                 "bytes_out": request.bytes_out,
                 "deadline_ms": None if request.deadline_s is None else milliseconds(request.deadline_s),

@@ -90,10 +90,20 @@ class Meters:
             meter.first_bytes.observe(request.first_byte_s)
             meter.queue_waits.observe(request.queue_s)
             meter.upstreams.observe(upstream_s)
-            own_s = total_s - upstream_s - request.queue_s - request.connect_s
-            meter.overheads.observe(own_s if own_s > 0.0 else 0.0)
+            meter.overheads.observe(overhead_of(request))
             meter.backend_counts[request.backend_index] += 1
             meter.backend_sums_s[request.backend_index] += upstream_s
+
+
+def overhead_of(request: RequestRecord) -> float:
+    """Return the seconds that the proxy itself added: neither its queue, nor connecting, nor the backend.
+
+    After a second attempt the time of the first is part of `queue_s`, and must not be taken off twice.
+    """
+    own_s = request.total_s - request.upstream_s - request.queue_s
+    if request.attempts < 2:
+        own_s -= request.connect_s
+    return own_s if own_s > 0.0 else 0.0
 
 
 def meter_of(service: ServiceSpec) -> ServiceMeter:

@@ -22,7 +22,7 @@ from swayam_proxy.core.events import DrainBegan
 from swayam_proxy.core.frontend import Frontend
 from swayam_proxy.core.vocabulary import BackendState, Decision, FrontendSpec
 from swayam_proxy.live.access_log import AccessLog
-from swayam_proxy.live.admin import AdminServer, AdminSources
+from swayam_proxy.live.admin import AdminServer, AdminSources, address_of
 from swayam_proxy.live.data_plane import DataPlane
 from swayam_proxy.live.decision_log import DecisionLog
 from swayam_proxy.live.driver import Driver
@@ -184,7 +184,7 @@ class Process:
         gc.collect()
         gc.freeze()
         self._state = "ready"
-        return print_event("listening", listen=addresses, admin=admin_address)
+        return print_event("listening", listen=[address_of(each) for each in addresses], admin=admin_address)
 
     async def drain(self) -> None:
         """Take no new work and let the rest end, within the time that the configuration allows."""

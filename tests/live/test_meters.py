@@ -5,7 +5,7 @@ from itertools import accumulate
 
 import pytest
 
-from swayam_proxy.live.meters import UNROUTED, Histogram, LoopLag, Meters
+from swayam_proxy.live.meters import UNROUTED, Histogram, LoopLag, Meters, overhead_of
 from swayam_proxy.live.record import RequestRecord
 from tests.live.samples import frontend_spec, service_spec
 
@@ -56,6 +56,15 @@ def test_a_record_is_counted_everywhere_once() -> None:
     assert meter.overheads.sum_s == pytest.approx(0.0015)
     assert meter.backend_counts == [0, 0, 1, 0]
     assert meter.backend_sums_s[2] == pytest.approx(0.05)
+
+
+def test_a_second_attempt_is_not_taken_off_twice() -> None:
+    """Time lost to a backend that refused counts as waiting, so the overhead stays what the proxy did."""
+    request = ended_request()
+    request.attempts, request.queue_s, request.connect_s, request.upstream_s = 2, 0.012, 0.011, 0.05
+    assert overhead_of(request) == pytest.approx(0.0005)
+    request.queue_s = 0.5
+    assert overhead_of(request) == 0.0, "never negative"
 
 
 def test_a_refused_request_says_nothing_of_backends() -> None:
