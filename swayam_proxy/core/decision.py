@@ -7,6 +7,7 @@ Pure: inputs in, `Decision` out; what is remembered between ticks is the hold al
 from collections import deque
 from dataclasses import dataclass
 
+from swayam_proxy.core.late_binding import holds_for
 from swayam_proxy.core.model.capacity import Capacity, least_backends
 from swayam_proxy.core.model.execution import ExecutionSummary, ServiceTime, fit
 from swayam_proxy.core.model.load import Forecast
@@ -59,7 +60,7 @@ class ShrinkHold:
 class PrefixRule:
     """Turns inputs into decisions for one service."""
 
-    __slots__ = ("_hold", "_last_needs", "_needs_max", "_spec", "execution_mean_s")
+    __slots__ = ("_hold", "_last_needs", "_spec", "execution_mean_s", "needs_max")
 
     def __init__(self, spec: ServiceSpec, now: float) -> None:
         """Begin with the configured start, or else with what is safe.
@@ -68,11 +69,12 @@ class PrefixRule:
         setting up, the minimum is.
         """
         self._spec = spec
-        self._needs_max = len(spec.backends) if spec.prefix_max is None else spec.prefix_max
+        self.needs_max = len(spec.backends) if spec.prefix_max is None else spec.prefix_max
+        """The user's bound, or the length of the list."""
         start = spec.prefix_start
         if start is None:
-            start = spec.prefix_min if spec.set_up_on_demand else self._needs_max
-        self._hold = ShrinkHold(spec.shrink_hold_s, now, max(spec.prefix_min, min(start, self._needs_max)))
+            start = spec.prefix_min if spec.set_up_on_demand else self.needs_max
+        self._hold = ShrinkHold(spec.shrink_hold_s, now, max(spec.prefix_min, min(start, self.needs_max)))
         self._last_needs: int | None = None
         self.execution_mean_s = spec.execution_s
         """The mean that the last decision used."""
@@ -100,13 +102,14 @@ class PrefixRule:
             policy=spec.dispatch,
             frontends_count=inputs.frontends_count,
             slots=spec.backends[0].slots,
+            holds_count=holds_for(spec.late_binding, spec.sla.response_time_s, service.mean_s),
             dispersion=inputs.forecast.dispersion,
             start=self._last_needs,
-            n_max=self._needs_max,
+            n_max=self.needs_max,
         )
         self._last_needs = capacity.needs
         before = self._hold.largest
-        wanted = max(spec.prefix_min, min(capacity.needs, self._needs_max))
+        wanted = max(spec.prefix_min, min(capacity.needs, self.needs_max))
         needs = self._hold.saw(inputs.at, wanted)
         reason = self._reason(capacity, wanted, before, needs)
         return _record(spec, inputs, service, load_per_s, capacity, needs, reason)
@@ -120,12 +123,12 @@ class PrefixRule:
         if not capacity.feasible:
             return DecisionReason.INFEASIBLE
         if needs > before:
-            return DecisionReason.MAX if capacity.needs > self._needs_max else DecisionReason.GROW
+            return DecisionReason.MAX if capacity.needs > self.needs_max else DecisionReason.GROW
         if needs < before:
             return DecisionReason.SHRINK
         if wanted < needs:
             return DecisionReason.HOLD
-        if capacity.needs > self._needs_max:
+        if capacity.needs > self.needs_max:
             return DecisionReason.MAX
         return DecisionReason.MIN if capacity.needs < self._spec.prefix_min else DecisionReason.STEADY
 

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from swayam_proxy.core.commands import Command, ForwardRequest, RecordDecision, RejectRequest
 from swayam_proxy.core.decision import DecisionInputs, PrefixRule
 from swayam_proxy.core.dispatch import make_chooser
-from swayam_proxy.core.late_binding import LateBinding
+from swayam_proxy.core.late_binding import LateBinding, holds_for
+from swayam_proxy.core.learning import Learning
 from swayam_proxy.core.lifecycle import REPORTED
-from swayam_proxy.core.measurement import Measurement
-from swayam_proxy.core.model.execution import ExecutionStatistics
 from swayam_proxy.core.model.load import LoadForecaster
 from swayam_proxy.core.pool import Backend, Pool
 from swayam_proxy.core.queueing import RequestQueue
@@ -52,8 +51,7 @@ class Service:
             self._late = LateBinding(spec.name, spec.late_binding, self.pool, rng)
         self._queue = RequestQueue()
         self._budget = RetryBudget(spec.retry.budget_ratio, now)
-        self._measurement = Measurement(now)
-        self._executions = ExecutionStatistics()
+        self._learning = Learning(spec.sla.response_time_s, now)
         self._load = LoadForecaster(now)
         self._rule = PrefixRule(spec, now)
         self._share = 1.0 / frontends_count
@@ -136,7 +134,7 @@ class Service:
 
     def _refuse(self, reason: RefusalReason, now: float) -> Refusal:
         self._refusals[reason] = self._refusals.get(reason, 0) + 1
-        self._measurement.ended(now, good=False)
+        self._learning.refused(now)
         return Refusal(reason, min(_RETRY_AFTER_S_MAX, max(1.0, self.expected_wait_s(now))))
 
     def rebook(self, ticket: Ticket, fault: Fault, now: float) -> Ticket | Refusal:
@@ -214,18 +212,7 @@ class Service:
                 self._fit_prefix(self._rule.needs)
         elif outcome is Outcome.SERVED and backend.faults_in_row:
             self.pool.succeeded(backend)
-        if outcome is Outcome.SERVED:
-            if execution_s is not None:
-                self._executions.observe(execution_s, now)
-            elif ticket.alone:
-                self._executions.observe(now - ticket.booked_at, now)
-            good = now - ticket.arrived_at <= self.spec.sla.response_time_s
-            self._measurement.ended(now, good=good)
-        elif outcome is Outcome.OVERDUE:
-            self._executions.observe_at_least(now - ticket.booked_at, now)
-            self._measurement.ended(now, good=False)
-        elif fault is not None:
-            self._measurement.ended(now, good=False)
+        self._learning.ended(ticket, outcome, now, execution_s, broken=fault is not None)
         if idle and self._late is not None:
             self._late.idle_heard(backend.index)
         return self._serve_queue(now) if self._queue.count else _NOTHING
@@ -306,9 +293,13 @@ class Service:
                 frontends_count=frontends_count,
                 horizon_s=horizon_s,
                 forecast=self._load.forecast(now, horizon_s),
-                execution=self._executions.summary(now),
+                execution=self._learning.executions(now),
             )
         )
+        if self._late is not None:
+            self._late.holds_count = holds_for(
+                spec.late_binding, spec.sla.response_time_s, self._rule.execution_mean_s
+            )
         # the grid of ticks stays where it was, however late this one came
         self.decide_at += spec.tick_s * max(1.0, (now - self.decide_at) // spec.tick_s + 1.0)
         self._fit_prefix(self.decision.needs)
@@ -318,7 +309,7 @@ class Service:
         """Let the prefix hold `needs` working backends, around the holes."""
         spec = self.spec
         prefix = self.pool.prefix_with(needs, counting_coming=spec.set_up_on_demand)
-        limit = len(self.pool.backends) if spec.prefix_max is None else spec.prefix_max
+        limit = self._rule.needs_max
         # holes may push the prefix past the maximum: it bounds the backends that work, which `needs` counts
         if needs >= limit and prefix < limit:
             prefix = limit
@@ -379,24 +370,23 @@ class Service:
     def snapshot(self, now: float) -> ServiceSnapshot:
         """Return what is known now; alters nothing."""
         spec, pool, decision = self.spec, self.pool, self.decision
-        limit = len(pool.backends) if spec.prefix_max is None else spec.prefix_max
         return ServiceSnapshot(
             name=spec.name,
             rate_per_s=decision.rate_per_s if decision else 0.0,
             forecast_per_s=decision.forecast_per_s if decision else 0.0,
             prefix=pool.prefix,
             prefix_min=spec.prefix_min,
-            prefix_max=limit,
+            prefix_max=self._rule.needs_max,
             needs=self._rule.needs,
-            share_within=self._measurement.share_within(now),
+            share_within=self._learning.measurement.share_within(now),
             sla=spec.sla,
             dispatch=spec.dispatch,
             observe_only=spec.observe_only,
             fail_open=pool.fail_open,
             queue_count=self._queue.count,
             in_flight_count=self._in_flight_count,
-            requests_count=self._measurement.requests_count,
-            good_count=self._measurement.good_count,
+            requests_count=self._learning.measurement.requests_count,
+            good_count=self._learning.measurement.good_count,
             refusals=dict(self._refusals),
             retries=dict(self._retries),
             ejections_denied_count=pool.ejections_denied_count,

@@ -162,8 +162,8 @@ class RetrySpec:
 class LateBindingSpec:
     """How a request looks for a slot where backends have sidecars."""
 
-    holds_count: int = 3
-    """Backends at which a request is held."""
+    holds_count: int | None = None
+    """Backends at which a request is held; None: by how tight the promise is (see `holds_for`)."""
     tries_max: int = 2
     """Backends that are tried before it is held."""
     blind_tries_max: int = 1

@@ -1,0 +1,50 @@
+"""What ended requests of one service teach: how well the promise is kept, how long executions take.
+
+A measurement says how it ended, for that decides what it is worth: a whole answer feeds the model, one cut off
+by a timeout counts as "at least this long", a client that left says nothing.
+"""
+
+from swayam_proxy.core.measurement import Measurement
+from swayam_proxy.core.model.execution import ExecutionStatistics, ExecutionSummary
+from swayam_proxy.core.ticket import Ticket
+from swayam_proxy.core.vocabulary import Outcome
+
+
+class Learning:
+    """The promise's record and the execution times of one service at one frontend."""
+
+    __slots__ = ("_executions", "_response_time_s", "measurement")
+
+    def __init__(self, response_time_s: float, now: float) -> None:
+        """Judge answers by `response_time_s`."""
+        self._response_time_s = response_time_s
+        self._executions = ExecutionStatistics()
+        self.measurement = Measurement(now)
+
+    def ended(
+        self, ticket: Ticket, outcome: Outcome, now: float, execution_s: float | None, *, broken: bool
+    ) -> None:
+        """Take in the end of a booked request; `broken` tells that the backend was at fault.
+
+        Without the backend's own figure the time at the backend is the execution time, provided that no other
+        request of ours was there when it came.
+        """
+        if outcome is Outcome.SERVED:
+            if execution_s is not None:
+                self._executions.observe(execution_s, now)
+            elif ticket.alone:
+                self._executions.observe(now - ticket.booked_at, now)
+            self.measurement.ended(now, good=now - ticket.arrived_at <= self._response_time_s)
+        elif outcome is Outcome.OVERDUE:
+            self._executions.observe_at_least(now - ticket.booked_at, now)
+            self.measurement.ended(now, good=False)
+        elif broken:
+            self.measurement.ended(now, good=False)
+
+    def refused(self, now: float) -> None:
+        """Take in that a request was not taken: the promise is broken for it."""
+        self.measurement.ended(now, good=False)
+
+    def executions(self, now: float) -> ExecutionSummary:
+        """Return the statistics of execution times."""
+        return self._executions.summary(now)
