@@ -27,7 +27,7 @@ async def test_callbacks_come_in_order_and_never_early(precise: bool) -> None:
 
 
 async def test_the_kernel_timer_is_on_time() -> None:
-    """A quarter of the callbacks, on a busy machine, comes within 0.2 ms: closer than the loops' own timers can."""
+    """A quarter of the callbacks, on a busy machine, comes within 0.2 ms: the loops' own timers cannot."""
     loop = asyncio.get_running_loop()
     alarm, done, late_s = Alarm(loop), loop.create_future(), []
     if not alarm.is_precise:

@@ -1,0 +1,6 @@
+"""Scripts keep their modules beside them: put that folder on the import path, as running them does."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
