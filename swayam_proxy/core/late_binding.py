@@ -16,7 +16,7 @@ from swayam_proxy.core.ticket import Ticket
 from swayam_proxy.core.vocabulary import LateBindingSpec, Rng
 
 _HOLDS_COUNT = 3
-_HOLDS_COUNT_TIGHT = 5
+_HOLDS_COUNT_TIGHT = 6
 _TIGHT = 2.5
 
 
@@ -24,7 +24,7 @@ def holds_for(spec: LateBindingSpec, response_time_s: float, execution_mean_s: f
     """Return at how many backends a request is held.
 
     Three holds are as good as a central queue from thresholds of about three executions on, at some six
-    messages a request; a tighter promise is worth the messages of five (20 erlangs, 99 % within two
+    messages a request; a tighter promise is worth the messages of six (20 erlangs, 99 % within two
     executions: 27 backends instead of 29).
     """
     if spec.holds_count is not None:

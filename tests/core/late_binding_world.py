@@ -1,7 +1,7 @@
 """Late binding played out message by message: real frontends, real admission, a network with delay and loss.
 
-Used by the tests of the protocol and by its experiments. Everything the live parts say to each other is a message
-here: requests (tries and granted ones), busy replies, holds, grants, cancels, answers.
+Used by the tests of the protocol and by its experiments. Everything the live parts say to each other is a
+message here: requests (tries and granted ones), busy replies, holds, grants, cancels, answers.
 """
 
 import heapq
@@ -234,9 +234,7 @@ class World:
         self.tally.ended_count += 1
         self.tally.responses_s.append(self.now - ticket.arrived_at)
         frontend = self.frontends[f]
-        self.perform(
-            f, frontend.finish(ticket, Outcome.SERVED, self.now, execution_s=execution_s, idle=idle)
-        )
+        self.perform(f, frontend.finish(ticket, Outcome.SERVED, self.now, execution_s=execution_s, idle=idle))
 
     # -- trouble --
 
