@@ -23,6 +23,7 @@ from swayam_proxy.core.vocabulary import (
     ServiceSpec,
     Sla,
 )
+from swayam_proxy.live.parent import VARIABLE as LAUNCHER_VARIABLE
 from swayam_proxy.live.settings import (
     AccessLogSettings,
     AdminSettings,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from swayam_proxy.config.service import Health, Service
 
 __all__ = [
+    "LAUNCHER_VARIABLE",
     "StartFailedError",
     "frontend_spec",
     "live_settings",

@@ -65,8 +65,10 @@ def examples(text: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line.strip()}" for line in text.strip().splitlines())
 
 
-def load_config(config_path: Path, assignments: tuple[str, ...], *, check_files: bool = True) -> Loaded:
-    """Read the configuration; print its warnings, or everything that is wrong with it, and end."""
+def load_config(
+    config_path: Path, assignments: tuple[str, ...], *, check_files: bool = True, quiet: bool = False
+) -> Loaded:
+    """Read the configuration; print its warnings unless `quiet`, or all that is wrong with it, and end."""
     from swayam_proxy.config.errors import ConfigError
     from swayam_proxy.config.files import file_problems
     from swayam_proxy.config.load import load
@@ -79,7 +81,7 @@ def load_config(config_path: Path, assignments: tuple[str, ...], *, check_files:
     except ConfigError as error:
         click.echo(str(error), err=True)
         raise click.exceptions.Exit(Exit.USAGE) from error
-    for warning in loaded.warnings:
+    for warning in () if quiet else loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
     return loaded
 

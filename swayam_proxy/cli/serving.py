@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -29,8 +30,10 @@ def serve(config_path: Path, assignments: tuple[str, ...]) -> int:
 
     One JSON line on stderr tells where it listens.
     """
-    loaded = load_config(config_path, assignments)
-    from swayam_proxy.wiring import StartFailedError, run_proxy
+    from swayam_proxy.wiring import LAUNCHER_VARIABLE, StartFailedError, run_proxy
+
+    # the launcher has given the warnings once for all its processes
+    loaded = load_config(config_path, assignments, quiet=LAUNCHER_VARIABLE in os.environ)
 
     try:
         return run_proxy(loaded.config)

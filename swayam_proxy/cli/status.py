@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from swayam_proxy.cli.admin_client import get_json
+from swayam_proxy.cli.failure import CommandFailed
 from swayam_proxy.cli.options import CONTEXT, admin_addresses_of, admin_options, examples, json_option
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 BAR_MAX: Final = 60
-LEGEND: Final = "backends in order: # in use, + warm, ~ warming, . cold, ! ejected or lost, - draining"
+LEGEND: Final = (
+    "prefix: in use of all (needed if other); "
+    "backends in order: # in use, + warm, ~ warming, . cold, ! down, - draining"
+)
 _SIGNS: Final = {"warm": "+", "warming": "~", "cold": ".", "lost": "!", "draining": "-"}
 
 
@@ -53,56 +57,85 @@ def status(
     answer.
     """
     addresses = admin_addresses_of(config_path, assignments, admin_addresses, count)
-    states = [as_report(get_json(address, "/state")) for address in addresses]
+    states = [state_of(address) for address in addresses]
     if as_json:
         click.echo(json.dumps(states[0] if len(states) == 1 else {"frontends": states}, indent=2))
         return
     from rich.console import Console
 
-    console = Console(highlight=False)
-    for state in states:
-        draining = ", draining" if state.get("draining") else ""
-        console.print(
-            f"frontend {state['frontend_id']}, one of {state['frontends_estimate']}{draining}", style="bold"
-        )
+    console = Console(highlight=False, markup=False)
+    for address, state in zip(addresses, states, strict=True):
+        console.print(headline(address, state), style="bold")
         console.print(services_table(state["services"]))
-    console.print(LEGEND, style="dim")
+        for name, service in state["services"].items():
+            console.print(f"  {name}  {backends_bar(service['backends'])}", soft_wrap=True)
+    console.print(f"\n{LEGEND}", style="dim", soft_wrap=True)
 
 
-def as_report(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the answer of /state with its services by name."""
-    services = state["services"]
-    if isinstance(services, Sequence):
-        services = {service["name"]: service for service in services}
-    return {**state, "services": dict(services)}
+def headline(address: tuple[str, int], state: Mapping[str, Any]) -> str:
+    """Say which proxy this is."""
+    draining = ", draining" if state["draining"] else ""
+    return (
+        f"{state['frontend_id']} at {address[0]}:{address[1]}, one of {state['frontends_estimate']}{draining}"
+    )
+
+
+def state_of(address: tuple[str, int]) -> dict[str, Any]:
+    """Ask one proxy for its state, and return it with its services by name.
+
+    Raises:
+        CommandFailed: nobody answers, or what answers is no proxy of ours.
+    """
+    state = get_json(address, "/state")
+    try:
+        services = state["services"]
+        if isinstance(services, list):
+            services = {service["name"]: service for service in services}
+        report = {**state, "services": dict(services)}
+        for service in report["services"].values():
+            service_row("", service)
+            backends_bar(service["backends"])
+        headline(address, report)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"{address[0]}:{address[1]} answered something else than a proxy's state ({error!r})"
+        raise CommandFailed(what, "is it the admin address of a swayam proxy of this version?") from None
+    return report
 
 
 def services_table(services: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Lay out one row per service."""
+    """Lay out one row per service, within 80 columns for names of common length."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("service", no_wrap=True)
-    for title in ("rate/s", "forecast/s", "prefix", "needs", "within", "promise", "queue", "in flight"):
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("service", overflow="ellipsis", no_wrap=True, min_width=7)
+    for title in ("rate/s", "forecast", "prefix", "within", "promise", "queue", "running"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("backends", overflow="fold")
     for name, service in services.items():
-        share, sla = service["share_within"], service["sla"]
-        kept = share is None or share >= sla["level"]
-        table.add_row(
-            name,
-            f"{service['rate_per_s']:.1f}",
-            f"{service['forecast_per_s']:.1f}",
-            f"{service['prefix']}/{len(service['backends'])}",
-            str(service["needs"]),
-            "-" if share is None else f"[{'green' if kept else 'red'}]{share:.2%}[/]",
-            f"{sla['level']:g} in {sla['response_time_s'] * 1000:g}ms",
-            str(service["queue_count"]),
-            str(service["in_flight_count"]),
-            backends_bar(service["backends"]),
-        )
+        *cells, within, promise, queue, running = service_row(name, service)
+        share, level = service["share_within"], service["sla"]["level"]
+        style = "" if share is None else "green" if share >= level else "red"
+        table.add_row(*cells, Text(within, style), promise, queue, running)
     return table
+
+
+def service_row(name: str, service: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the cells of one service: the prefix with what is needed where that differs."""
+    share, sla = service["share_within"], service["sla"]
+    prefix = f"{service['prefix']} of {len(service['backends'])}"
+    if service["needs"] != service["prefix"]:
+        prefix += f" ({service['needs']})"
+    return (
+        name,
+        f"{service['rate_per_s']:.1f}",
+        f"{service['forecast_per_s']:.1f}",
+        prefix,
+        "-" if share is None else f"{share:.2%}",
+        f"{100 * sla['level']:g}% {sla['response_time_s'] * 1000:g}ms",
+        str(service["queue_count"]),
+        str(service["in_flight_count"]),
+    )
 
 
 def backends_bar(backends: Sequence[Mapping[str, Any]]) -> str:

@@ -20,7 +20,7 @@ Complaints = Callable[..., str]
 
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
-    """Return what reads `text` (default: the smallest configuration) with an environment and --set options."""
+    """Return what reads a text (default: the smallest configuration), an environment and --set options."""
 
     def read_text(
         text: str = MINIMAL, environment: Mapping[str, str] | None = None, sets: Sequence[str] = ()

@@ -35,7 +35,22 @@ def test_backend_addresses_get_one_spelling(text: str, address: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "a", ":1", "a:0", "a:65536", "a:b", "::1:9001", "ftp://a:1", "a:1/path", "1.2.3:80", "a b:1", "u@h:1", 9001, None],
+    [
+        "",
+        "a",
+        ":1",
+        "a:0",
+        "a:65536",
+        "a:b",
+        "::1:9001",
+        "ftp://a:1",
+        "a:1/path",
+        "1.2.3:80",
+        "a b:1",
+        "u@h:1",
+        9001,
+        None,
+    ],
 )
 def test_what_is_no_backend_is_refused(value: object) -> None:
     """No port, no such port, paths, users, other schemes and half an IP address are refused."""
@@ -61,7 +76,18 @@ def test_no_text_is_worse_than_refused(text: str) -> None:
     assert parse_backend_address(address) == address
 
 
-@pytest.mark.parametrize(("host", "expected"), [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("10.0.0.1", False), ("example.com", False)])
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("10.0.0.1", False),
+        ("example.com", False),
+    ],
+)
 def test_loopback_is_told_from_the_rest(host: str, expected: bool) -> None:
     """Only what this machine alone can reach counts as loopback; an unknown name does not."""
     assert is_loopback(host) is expected

@@ -8,9 +8,16 @@ from tests.config.conftest import MINIMAL, Complaints, Read
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ("max = 3", "services.digits.max is 3, but there are 2 backends\n  write at most 2, or leave it out to use the whole list"),
+        (
+            "max = 3",
+            "services.digits.max is 3, but there are 2 backends\n"
+            "  write at most 2, or leave it out to use the whole list",
+        ),
         ("min = 3", "services.digits.min is 3, but there are 2 backends\n  write at most 2, or add backends"),
-        ("min = 2\nmax = 1", "services.digits.min is 2, which is more than max = 1\n  write a min that is at most max"),
+        (
+            "min = 2\nmax = 1",
+            "services.digits.min is 2, which is more than max = 1\n  write a min that is at most max",
+        ),
         (
             'shrink_hold = "500ms"',
             'services.digits.shrink_hold is "500ms", shorter than tick = "1s"\n'
@@ -18,7 +25,8 @@ from tests.config.conftest import MINIMAL, Complaints, Read
         ),
         (
             'timeouts.total = "400ms"',
-            'services.digits.sla.response_time is "500ms", longer than services.digits.timeouts.total = "400ms"\n'
+            'services.digits.sla.response_time is "500ms", longer than '
+            'services.digits.timeouts.total = "400ms"\n'
             "  raise services.digits.timeouts.total: it cuts off answers that keep the promise",
         ),
         (
@@ -74,7 +82,8 @@ def test_a_service_that_contradicts_itself(complaints: Complaints, more: str, me
         ),
         (
             "[listen]\nport = 9001",
-            'swayam.toml:4: services.digits.backends[1] is "127.0.0.1:9001", where this proxy itself listens\n'
+            'swayam.toml:4: services.digits.backends[1] is "127.0.0.1:9001", where this proxy '
+            "itself listens\n"
             "  name the model server's address",
         ),
         (
@@ -87,7 +96,8 @@ def test_a_service_that_contradicts_itself(complaints: Complaints, more: str, me
         ),
         (
             '[services.other]\nbackends = ["b:1"]\nsla = { response_time = "1s", level = 0.9 }',
-            'swayam.toml:4: services.digits.routes[1] is path_prefix = "/", which service "other" already has\n'
+            'swayam.toml:4: services.digits.routes[1] is path_prefix = "/", which service "other" '
+            "already has\n"
             "  give each service its own path_prefix, host or headers",
         ),
     ],

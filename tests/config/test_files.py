@@ -57,8 +57,10 @@ def test_missing_files_are_all_told(read: Read, in_certificates: Path) -> None:
         'sla = { response_time = "1s", level = 0.9 }\ntls = { ca_file = "b.pem" }\n'
     )
     assert complaints(read, text, in_certificates) == (
-        'swayam.toml:2: listen.tls.certificate is "a.pem", but there is no such file\n  looked for HERE/a.pem\n'
-        'swayam.toml:2: listen.tls.private_key is "a.key", but there is no such file\n  looked for HERE/a.key\n'
+        'swayam.toml:2: listen.tls.certificate is "a.pem", but there is no such file\n'
+        "  looked for HERE/a.pem\n"
+        'swayam.toml:2: listen.tls.private_key is "a.key", but there is no such file\n'
+        "  looked for HERE/a.key\n"
         'swayam.toml:7: services.s.tls.ca_file is "b.pem", but there is no such file\n  looked for HERE/b.pem'
     )
 
@@ -74,7 +76,9 @@ def test_a_key_of_another_certificate_is_told(read: Read, in_certificates: Path)
 def test_what_is_no_certificate_is_told(read: Read, in_certificates: Path) -> None:
     """A file of another kind is told at once, not at the first request."""
     (in_certificates / "text").write_text("hello")
-    assert "listen.tls.certificate cannot be used" in complaints(read, tls("text", "server.key"), in_certificates)
+    assert "listen.tls.certificate cannot be used" in complaints(
+        read, tls("text", "server.key"), in_certificates
+    )
     text = '[services.s]\nbackends = ["https://b:1"]\nroutes = [{ host = "b" }]\n'
     text += 'sla = { response_time = "1s", level = 0.9 }\ntls = { ca_file = "text" }\n'
     assert "services.s.tls.ca_file cannot be used" in complaints(read, text, in_certificates)

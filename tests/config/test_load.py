@@ -21,7 +21,10 @@ def test_every_value_has_an_origin(read: Read) -> None:
     assert origins["services.digits.backends"] == (["127.0.0.1:9001", "127.0.0.1:9002"], f"{name}:5")
     assert origins["services.digits.sla.level"] == (0.99, f"{name}:6")
     assert origins["services.digits.sla.burst"] == (2.0, "default")
-    assert {origin for _, origin in origins.values()} == {"default", *(f"{name}:{line}" for line in (2, 5, 6))}
+    assert {origin for _, origin in origins.values()} == {
+        "default",
+        *(f"{name}:{line}" for line in (2, 5, 6)),
+    }
 
 
 NAMES = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,9}\Z")
@@ -32,7 +35,11 @@ SERVICES = st.fixed_dictionaries(
             lambda ports: [f"10.0.0.1:{port}" for port in ports]
         ),
         "sla": st.fixed_dictionaries(
-            {"response_time": st.just("1s"), "level": st.floats(0.01, 0.99), "burst": st.just("auto") | st.floats(1, 9)}
+            {
+                "response_time": st.just("1s"),
+                "level": st.floats(0.01, 0.99),
+                "burst": st.just("auto") | st.floats(1, 9),
+            }
         ),
     },
     optional={
@@ -47,7 +54,9 @@ SERVICES = st.fixed_dictionaries(
 
 @given(st.dictionaries(NAMES, SERVICES, min_size=1, max_size=3), st.booleans())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
-def test_what_is_shown_is_the_same_configuration(read: Read, services: dict[str, Any], with_origin: bool) -> None:
+def test_what_is_shown_is_the_same_configuration(
+    read: Read, services: dict[str, Any], with_origin: bool
+) -> None:
     """The output of show-config, with origins or without, is a file that means the same."""
     for number, service in enumerate(services.values()):
         service["routes"] = [{"path_prefix": f"/{number}", "headers": {"x-a": 'quo"te\\ \n'}}]

@@ -61,7 +61,9 @@ def test_every_statement_is_found_on_its_line() -> None:
     }
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", "# only", "a = 1", '"" = 1', "a = '''x\n'''\nb = 1", 'a = """\\""""\nb=1'])
+@pytest.mark.parametrize(
+    "text", ["", "\n\n", "# only", "a = 1", '"" = 1', "a = '''x\n'''\nb = 1", 'a = """\\""""\nb=1']
+)
 def test_small_documents_are_read_to_their_end(text: str) -> None:
     """The last statement is found with and without a newline behind it."""
     tomllib.loads(text)
@@ -69,8 +71,12 @@ def test_small_documents_are_read_to_their_end(text: str) -> None:
 
 
 VALUES = st.recursive(
-    st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12) | st.integers(-9, 9) | st.booleans(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab.[]='\" #", max_size=4), inner, max_size=2),
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)
+    | st.integers(-9, 9)
+    | st.booleans(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("ab.[]='\" #", max_size=4), inner, max_size=2)
+    ),
     max_leaves=6,
 )
 

@@ -37,7 +37,9 @@ def test_durations_are_read_in_seconds(text: str, seconds: float) -> None:
     assert parse_duration(text) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("value", ["", "5", "-1s", "1 s", "s", "1mm", "1d", "721h", "9" * 70 + "s", 5, 0.5, True, [], None])
+@pytest.mark.parametrize(
+    "value", ["", "5", "-1s", "1 s", "s", "1mm", "1d", "721h", "9" * 70 + "s", 5, 0.5, True, [], None]
+)
 def test_what_is_no_duration_is_refused(value: object) -> None:
     """Bare numbers, unknown units, signs and excess are refused with both halves of a message."""
     with pytest.raises(RefusedValueError) as caught:
@@ -56,14 +58,24 @@ def test_durations_survive_being_written(microseconds: int) -> None:
 
 @pytest.mark.parametrize(
     ("value", "size"),
-    [(1, 1), ("32KiB", 32768), ("2 MiB", 2097152), ("1kB", 1000), ("1MB", 1_000_000), ("1GiB", 1 << 30), ("7B", 7)],
+    [
+        (1, 1),
+        ("32KiB", 32768),
+        ("2 MiB", 2097152),
+        ("1kB", 1000),
+        ("1MB", 1_000_000),
+        ("1GiB", 1 << 30),
+        ("7B", 7),
+    ],
 )
 def test_sizes_are_read_in_bytes(value: object, size: int) -> None:
     """Integers are bytes; units with an i are powers of 1024, those without are powers of 1000."""
     assert parse_size(value) == size
 
 
-@pytest.mark.parametrize("value", [0, -1, "0KiB", "32", "32kib", "2TiB", 1 << 41, "1" * 20 + "B", 1.5, True, None, []])
+@pytest.mark.parametrize(
+    "value", [0, -1, "0KiB", "32", "32kib", "2TiB", 1 << 41, "1" * 20 + "B", 1.5, True, None, []]
+)
 def test_what_is_no_size_is_refused(value: object) -> None:
     """Nothing, excess, unknown units and bare strings are refused."""
     with pytest.raises(RefusedValueError):

@@ -47,7 +47,9 @@ def test_defaults_of_the_process_are_those_of_its_settings(config: Config) -> No
     )
     assert live_settings(config) == expected
     assert {name: getattr(Limits(), name) for name in Limits.__slots__} == dict(config.limits)
-    assert {f"{name}_s" for name in type(config.timeouts).model_fields} == {each.name for each in fields(Timeouts)}
+    assert {f"{name}_s" for name in type(config.timeouts).model_fields} == {
+        each.name for each in fields(Timeouts)
+    }
 
 
 def test_defaults_of_a_service_are_those_of_the_rules(config: Config) -> None:
@@ -75,7 +77,9 @@ def test_every_key_is_described(section: type[Section]) -> None:
         assert field.description, f"{section.__name__}.{key}"
         if field.is_required():
             assert field.examples, f"{section.__name__}.{key}"
-    required = {key: example_of(section, key) for key, field in section.model_fields.items() if field.is_required()}
+    required = {
+        key: example_of(section, key) for key, field in section.model_fields.items() if field.is_required()
+    }
     section.model_validate(required)
 
 
@@ -83,7 +87,11 @@ def test_every_default_can_be_written_and_read() -> None:
     """Defaults obey the rules for written values: no default is one that a user could not set."""
     for section in sections_within(Config):
         written = {key: value for key, value in defaults_of(section).items() if value is not None}
-        required = {key: example_of(section, key) for key, field in section.model_fields.items() if field.is_required()}
+        required = {
+            key: example_of(section, key)
+            for key, field in section.model_fields.items()
+            if field.is_required()
+        }
         read_back = section.model_validate(strip_none({**required, **written}))
         assert defaults_of(section).items() <= read_back.model_dump(mode="json").items()
 

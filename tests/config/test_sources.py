@@ -22,7 +22,10 @@ def test_set_beats_environment_beats_file_beats_default(read: Read, tmp_path: Pa
     environment = {"SWAYAM_LISTEN__PORT": "1002"}
     assert origin(read, "listen", "host") == ("127.0.0.1", "default")
     assert origin(read, "listen", "port") == (1001, f"{tmp_path}/swayam.toml:2")
-    assert origin(read, "listen", "port", environment=environment) == (1002, "environment SWAYAM_LISTEN__PORT")
+    assert origin(read, "listen", "port", environment=environment) == (
+        1002,
+        "environment SWAYAM_LISTEN__PORT",
+    )
     both = {"environment": environment, "sets": ["listen.port=1003"]}
     assert origin(read, "listen", "port", **both) == (1003, "--set listen.port")
 
@@ -68,7 +71,11 @@ def test_a_list_is_replaced(read: Read) -> None:
 
 def test_a_service_can_come_from_outside_the_file(read: Read) -> None:
     """--set can make a new service."""
-    sets = ['services.b.backends=["b:1"]', 'services.b.sla={response_time="1s", level=0.9}', "services.b.routes=[{host='b'}]"]
+    sets = [
+        'services.b.backends=["b:1"]',
+        'services.b.sla={response_time="1s", level=0.9}',
+        "services.b.routes=[{host='b'}]",
+    ]
     assert list(read(sets=sets).config.services) == ["digits", "b"]
 
 
@@ -81,7 +88,12 @@ def test_environment_finds_names_that_it_cannot_spell(read: Read) -> None:
 
 def test_variables_of_others_are_left_alone(read: Read) -> None:
     """Without two underscores a variable is not ours: Kubernetes makes such names for a service "swayam"."""
-    others = {"SWAYAM_PORT": "tcp://10.0.0.1:80", "SWAYAM_SERVICE_HOST": "10.0.0.1", "SWAYAM_CONFIG": "x", "PATH": "/bin"}
+    others = {
+        "SWAYAM_PORT": "tcp://10.0.0.1:80",
+        "SWAYAM_SERVICE_HOST": "10.0.0.1",
+        "SWAYAM_CONFIG": "x",
+        "PATH": "/bin",
+    }
     assert read(environment=others).config == read().config
 
 
@@ -99,11 +111,14 @@ def test_unknown_keys_from_outside_are_errors_too(complaints: Complaints) -> Non
     [
         ("port", "--set port: has no key and value\n  write --set KEY=VALUE, such as --set listen.port=8081"),
         ("=1", "--set =1: has no key and value\n  write --set KEY=VALUE, such as --set listen.port=8081"),
-        ("a b=1", "--set a b=1: has no key and value\n  write --set KEY=VALUE, such as --set listen.port=8081"),
+        (
+            "a b=1",
+            "--set a b=1: has no key and value\n  write --set KEY=VALUE, such as --set listen.port=8081",
+        ),
         (
             "services.digits.backends.0=a:1",
-            "--set services.digits.backends.0: services.digits.backends.0 leads into services.digits.backends, "
-            "which is a list\n  set services.digits.backends as a whole",
+            "--set services.digits.backends.0: services.digits.backends.0 leads into "
+            "services.digits.backends, which is a list\n  set services.digits.backends as a whole",
         ),
     ],
 )

@@ -20,11 +20,18 @@ def in_service(line: str) -> str:
             'services.digits.min is the string "1", not an integer\n  write a whole number, such as min = 1',
         ),
         ("min = 1.5", "services.digits.min is 1.5, not an integer\n  write a whole number, such as min = 1"),
-        ("min = true", "services.digits.min is true, not an integer\n  write a whole number, such as min = 1"),
-        ("min = 0", "services.digits.min is 0, but must be at least 1\n  write another number, such as min = 1"),
+        (
+            "min = true",
+            "services.digits.min is true, not an integer\n  write a whole number, such as min = 1",
+        ),
+        (
+            "min = 0",
+            "services.digits.min is 0, but must be at least 1\n  write another number, such as min = 1",
+        ),
         (
             "max = 10001",
-            "services.digits.max is 10001, but must be at most 10000\n  write another number, such as max = 8",
+            "services.digits.max is 10001, but must be at most 10000\n"
+            "  write another number, such as max = 8",
         ),
         (
             'execution_cv = "low"',
@@ -52,7 +59,8 @@ def in_service(line: str) -> str:
         ),
         (
             'tick = "0s"',
-            'services.digits.tick is "0s", which is no time at all\n  write a longer one, such as tick = "1s"',
+            'services.digits.tick is "0s", which is no time at all\n'
+            '  write a longer one, such as tick = "1s"',
         ),
         (
             'dispatch = "p3c"',
@@ -73,10 +81,16 @@ def in_service(line: str) -> str:
             "queue = 5",
             "services.digits.queue is 5, not a table\n  write a table: [services.digits.queue]",
         ),
-        ("routes = {}", 'services.digits.routes is a table, not a list\n  write a list in brackets, such as '
-         'routes = [{ path_prefix = "/" }]'),
-        ("routes = []", "services.digits.routes has 0 entries, but needs at least 1\n"
-         '  write routes = [{ path_prefix = "/" }]'),
+        (
+            "routes = {}",
+            "services.digits.routes is a table, not a list\n  write a list in brackets, such as "
+            'routes = [{ path_prefix = "/" }]',
+        ),
+        (
+            "routes = []",
+            "services.digits.routes has 0 entries, but needs at least 1\n"
+            '  write routes = [{ path_prefix = "/" }]',
+        ),
         (
             'routes = [{ path_prefix = "v2/x" }]',
             'services.digits.routes[1].path_prefix is "v2/x", not a path\n'
@@ -102,16 +116,17 @@ def in_service(line: str) -> str:
             '  write "200" or "200-299"',
         ),
         (
-            "limits.request_body_bytes_max = \"2megs\"",
+            'limits.request_body_bytes_max = "2megs"',
             'services.digits.limits.request_body_bytes_max is "2megs", not a size\n'
             '  write bytes as an integer, or a string with a unit, such as "32KiB" or "2MiB"',
         ),
         (
             'host_header = "a\\r\\nX: y"',
-            'services.digits.host_header is "a\\r\\nX: y", not a Host field\n  write it like "models.internal:8080"',
+            'services.digits.host_header is "a\\r\\nX: y", not a Host field\n'
+            '  write it like "models.internal:8080"',
         ),
         (
-            'mni = 1',
+            "mni = 1",
             'services.digits.mni is no known key\n  did you mean "min"?',
         ),
         (
@@ -124,12 +139,13 @@ def in_service(line: str) -> str:
         ),
         (
             "connect = '1s'",
-            'services.digits.connect is no known key\n'
+            "services.digits.connect is no known key\n"
             '  "connect" is known in [services.NAME.timeouts] and in [timeouts]',
         ),
         (
             "retry.color = 1",
-            "services.digits.retry.color is no known key\n  take it out; known here: attempts_max, budget_ratio",
+            "services.digits.retry.color is no known key\n"
+            "  take it out; known here: attempts_max, budget_ratio",
         ),
     ],
 )
@@ -161,7 +177,8 @@ def test_wrong_values_in_a_service(complaints: Complaints, line: str, message: s
             "  write another number, such as level = 0.99",
         ),
         (
-            '[services.digits]\nbackends = ["a:1"]\nsla = { response_time = "1s", level = 0.9, burst = "much" }\n',
+            '[services.digits]\nbackends = ["a:1"]\nsla = { response_time = "1s", level = 0.9, '
+            'burst = "much" }\n',
             'swayam.toml:3: services.digits.sla.burst is "much", not a burst factor\n'
             '  write a factor from 1 to 100, such as 2.0, or "auto"',
         ),
@@ -185,8 +202,11 @@ def test_wrong_values_in_a_service(complaints: Complaints, line: str, message: s
             '  write letters, digits, "-", "_" or ".", at most 64, such as [services.digits]',
         ),
         ("services = 5\n", "swayam.toml:1: services is 5, not a table\n  write a table: [services.NAME]"),
-        ("", "swayam.toml: services has no service\n"
-         "  add a table [services.NAME] with backends and sla, as in config.example.toml"),
+        (
+            "",
+            "swayam.toml: services has no service\n"
+            "  add a table [services.NAME] with backends and sla, as in config.example.toml",
+        ),
         ("[lisen]\nport = 1\n" + MINIMAL, 'swayam.toml:1: lisen is no known key\n  did you mean "listen"?'),
         (
             "[listen]\nport = 70000\n" + MINIMAL,
@@ -194,7 +214,8 @@ def test_wrong_values_in_a_service(complaints: Complaints, line: str, message: s
             "  write another number, such as port = 8080",
         ),
         (
-            '[listen]\nhost = "all"\ntls = { certificate = "a" }\n[process]\ntrusted_proxies = ["10/8x"]\n' + MINIMAL,
+            '[listen]\nhost = "all"\ntls = { certificate = "a" }\n[process]\ntrusted_proxies = ["10/8x"]\n'
+            + MINIMAL,
             'swayam.toml:3: listen.tls.private_key is missing\n  add private_key = "server.key"\n'
             'swayam.toml:5: process.trusted_proxies[1] is "10/8x", not a network\n'
             '  write an IP address or a network, such as "10.0.0.0/8"',
@@ -255,7 +276,9 @@ def test_long_values_are_cut(complaints: Complaints) -> None:
     assert len(text) < 300
 
 
-@pytest.mark.parametrize("line", ["tick = 2024-01-01", "min = 2024-01-01T00:00:00Z", "dispatch = [1]", "sla.x.y = 1"])
+@pytest.mark.parametrize(
+    "line", ["tick = 2024-01-01", "min = 2024-01-01T00:00:00Z", "dispatch = [1]", "sla.x.y = 1"]
+)
 def test_any_toml_type_in_any_place_is_an_error_in_words(complaints: Complaints, line: str) -> None:
     """Dates, lists and tables where scalars belong are told, too."""
     text = complaints(in_service(line) if "sla" not in line else '[services.d]\nbackends = ["a:1"]\n' + line)
