@@ -48,5 +48,5 @@ def raise_descriptor_limit() -> int:
 
 
 def connections_that_fit(descriptors_count: int) -> int:
-    """Return how many client connections leave descriptors for their backends, a third as many, and for us."""
+    """Return how many client connections leave a third as many descriptors for backends, and some for us."""
     return max(8, (descriptors_count - _DESCRIPTORS_OF_OUR_OWN) * 3 // 4)
