@@ -13,6 +13,8 @@ from swayam_proxy.sim.workload import Floats
 
 Action = Callable[[Any, Any], None]
 Entry = tuple[float, int, Action, Any, Any]
+Progress = Callable[[int], None]
+"""Called now and then with the number of arrivals played."""
 
 _CHUNK = 20_000
 
@@ -55,7 +57,7 @@ class Engine:
         self,
         arrivals_s: Floats,
         on_arrival: Callable[[int], None],
-        on_chunk: Callable[[int], None] | None = None,
+        on_chunk: Progress | None = None,
     ) -> None:
         """Play all arrivals and whatever is due before the last of them; events come before arrivals at a
         tie.

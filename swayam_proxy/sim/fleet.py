@@ -185,11 +185,6 @@ class Fleet:
         backend.served_count += 1
         return end_s
 
-    def has_free_slot(self, index: int) -> bool:
-        """Say whether a request that reached the backend now would start at once."""
-        backend = self.backends[index]
-        return backend.state is WARM and backend.free_at[0] <= self._engine.now
-
     # -- the bill --
 
     def backend_seconds(self) -> float:

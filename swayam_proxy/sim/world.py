@@ -5,7 +5,7 @@ Performs the core's commands as `live/driver.py` does, and ends in the same `ass
 rules is written again here: what the frontends decide is what they would decide live.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import assert_never
 
 import numpy as np
@@ -36,7 +36,7 @@ from swayam_proxy.core.vocabulary import (
     ServiceSpec,
     Sla,
 )
-from swayam_proxy.sim.engine import Engine
+from swayam_proxy.sim.engine import Engine, Progress
 from swayam_proxy.sim.fleet import Fleet
 from swayam_proxy.sim.network import Network
 from swayam_proxy.sim.record import FAILED, REFUSED, ResponseLog, RunRecord
@@ -47,8 +47,6 @@ from swayam_proxy.sim.workload import Workload
 
 _AFTERLIFE_S = 3600.0
 """How long after the last arrival requests may still end."""
-
-Progress = Callable[[int], None]
 
 
 def service_spec(scenario: Scenario, workload: Workload) -> ServiceSpec:
