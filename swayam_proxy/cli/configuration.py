@@ -87,9 +87,9 @@ def _problem_as_dict(problem: Problem) -> dict[str, str]:
 @click.option("--origin", "with_origin", is_flag=True, help="Tell where each value was written.")
 @json_option
 def show_config(config_path: Path, assignments: tuple[str, ...], with_origin: bool, as_json: bool) -> None:
-    """Print the configuration in force, every default written out.
+    """Print the configuration in force.
 
-    What is printed is itself a valid file.
+    Every default is written out; what is printed is itself a valid file.
     """
     loaded = load_config(config_path, assignments, check_files=False)
     if not as_json:
@@ -137,7 +137,7 @@ def _table_lines(path: KeyPath, table: Mapping[str, Any], loaded: Loaded | None)
     ),
 )
 def schema() -> None:
-    """Print the JSON Schema of the file, for editors and checks elsewhere."""
+    """Print the JSON Schema of the file, for editors."""
     from swayam_proxy.config.schema import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))

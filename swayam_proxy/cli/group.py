@@ -35,6 +35,9 @@ class SwayamGroup(click.Group):
             return result if isinstance(result, int) else Exit.OK
         except click.NoSuchOption as error:
             return _complain(f"there is no option {error.option_name}", _option_todo(error))
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            return Exit.USAGE
         except click.UsageError as error:
             return _complain(_sentence(error.format_message()), _see_help(error))
         except click.ClickException as error:

@@ -26,9 +26,10 @@ PROCESSES_MAX = 1024
 )
 @config_options
 def serve(config_path: Path, assignments: tuple[str, ...]) -> int:
-    """Run one proxy until SIGTERM or Ctrl-C, which let work in flight end; a second one ends at once.
+    """Run one proxy.
 
-    One JSON line on stderr tells where it listens.
+    One JSON line on stderr tells where it listens. SIGTERM or Ctrl-C end it, once work in flight has ended; a
+    second one ends it at once.
     """
     from swayam_proxy.wiring import LAUNCHER_VARIABLE, StartFailedError, run_proxy
 
@@ -68,10 +69,10 @@ def serve(config_path: Path, assignments: tuple[str, ...]) -> int:
 )
 @config_options
 def launch(config_path: Path, assignments: tuple[str, ...], count: int, ports: str) -> int:
-    """Run N proxies, each its own process; a dead one is started again.
+    """Run several proxies, each its own process.
 
-    Admin ports count up from admin.port. peers.count is N unless the configuration says otherwise. One Ctrl-C
-    or SIGTERM drains them all.
+    A dead one is started again. Admin ports count up from admin.port. peers.count is N unless the
+    configuration says otherwise. One Ctrl-C or SIGTERM drains them all.
     """
     loaded = load_config(config_path, assignments)
     own = own_settings(loaded, count, separate_ports=ports == "separate")

@@ -51,7 +51,9 @@ def status(
     count: int,
     as_json: bool,
 ) -> None:
-    """Show rate, forecast, prefix, kept promise and backends of running proxies.
+    """Show what running proxies do now.
+
+    Rate, forecast, prefix, kept promise, queue and backends of each service.
 
     With --json one proxy is one object; several are a list under "frontends". Exit status 4 when one does not
     answer.
