@@ -77,6 +77,9 @@ class AnswerSide(RequestSide):
             part = chunk(part)
         self.connection.deadline = min(now + self.timeouts.response_idle_s, self.total_at)
         self.connection.write(b"".join((plan.client_head, framing, self._tail(close=close), part)))
+        if self.connection.write_paused:
+            # maybe since an earlier answer, in which case nobody has told us
+            self.client_paused()
         self.send_held()
 
     def answer_part(self, part: bytes) -> None:
@@ -124,7 +127,7 @@ class AnswerSide(RequestSide):
             self.cut(Outcome.UNUSABLE, fault, "upstream_error")
             return
         if fault is Fault.RESET and upstream.is_reused and not upstream.has_answered:
-            self.pool.closed_under_request(self.sent_at - upstream.freed_at, self.clock())
+            self.pool.closed_after(self.sent_at - upstream.freed_at)
             if self.repeatable is not None:
                 self.repeat(self.repeatable)
                 return
@@ -135,9 +138,12 @@ class AnswerSide(RequestSide):
 
     def client_paused(self) -> None:
         """The client takes no more for now: the backend is not read either."""
-        if self.upstream is not None and self.phase in (ANSWERING, TUNNEL) and not self.upstream_is_held:
-            self.upstream_is_held = True
-            self.upstream.transport.pause_reading()
+        if self.upstream is None or self.phase not in (ANSWERING, TUNNEL) or self.upstream_is_held:
+            return
+        self.upstream_is_held = True
+        self.upstream.transport.pause_reading()
+        if self.phase == ANSWERING:
+            self.connection.deadline = min(self.clock() + self.timeouts.client_write_idle_s, self.total_at)
 
     def client_resumed(self) -> None:
         """The client takes more."""
@@ -145,7 +151,10 @@ class AnswerSide(RequestSide):
             self.upstream_is_held = False
             if self.upstream is not None:
                 self.upstream.transport.resume_reading()
-                self.connection.deadline = min(self.clock() + self.timeouts.response_idle_s, self.total_at)
+                if self.phase == ANSWERING:
+                    self.connection.deadline = min(
+                        self.clock() + self.timeouts.response_idle_s, self.total_at
+                    )
 
     def client_left(self, reason: str = "client_left") -> None:
         """Give up: the backend's connection is closed and the slot freed."""

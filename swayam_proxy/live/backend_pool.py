@@ -1,5 +1,10 @@
 """The connections to the backends of one service: idle ones kept, new ones made, suspicious ones dropped.
 
+A backend may close a kept connection just when the next request is written to it. One that may be repeated is
+sent once more; for the others the pool learns how long the backend keeps connections. It trusts one for half
+of the longest time that it saw one stay open, and for no more than half of the shortest after which one was
+closed.
+
 Last in, first out, so that few connections stay warm and the rest time out. Knows neither requests nor the
 rules; it hands a connection to whoever asked, or the fault why there is none.
 """
@@ -11,14 +16,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 from swayam_proxy.core.ticket import Ticket
-from swayam_proxy.core.vocabulary import NEVER, Fault
+from swayam_proxy.core.vocabulary import Fault
 from swayam_proxy.live.settings import ServiceSettings
 from swayam_proxy.live.tls import backend_context
 from swayam_proxy.live.upstream import UpstreamConnection
 
-_WARY_S = 60.0
-"""How long a pool remembers that a backend closed a kept connection under a request."""
-_WARY_SHARE = 0.125
+_TRUSTED_AT_FIRST_S = 0.01
+_TRUSTED_SHARE = 0.5
+_OWN_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL))
+"""This process, or this machine, has no descriptor, memory or port left."""
 _KEEP_ALIVE_MARGIN_S = 1.0
 """An idle connection is given up this long before the backend says that it will close it."""
 
@@ -49,8 +55,7 @@ class BackendPool:
         "idle_s",
         "port",
         "server_name",
-        "wary_idle_s",
-        "wary_until",
+        "trusted_idle_s",
     )
 
     def __init__(
@@ -79,31 +84,24 @@ class BackendPool:
         self.idle: list[UpstreamConnection] = []
         self.idle_count_max = idle_count_max
         self.idle_s = settings.timeouts.backend_idle_s
-        self.wary_until = 0.0
-        self.wary_idle_s = NEVER
+        self.trusted_idle_s = _TRUSTED_AT_FIRST_S
 
-    def take(self, *, idempotent: bool) -> UpstreamConnection | None:
+    def take(self, now: float, *, idempotent: bool) -> UpstreamConnection | None:
         """Return the idle connection that was used last, or None.
 
         One on which anything has come in (an end, or bytes that nobody asked for) is dropped, whether the
-        loop has read it yet or not. A request that must not be repeated gets none that the backend is likely
-        to close now.
+        loop has read it yet or not. A request that must not be repeated gets a trusted one or none.
         """
         idle = self.idle
         while idle:
             upstream = idle.pop()
             if not upstream.is_quiet():
                 upstream.abort()
-                continue
-            if not idempotent and self.wary_until:
-                now = self._clock()
-                if now > self.wary_until:
-                    self.wary_until = 0.0
-                    self.wary_idle_s = NEVER
-                elif now - upstream.freed_at > self.wary_idle_s:
-                    idle.append(upstream)
-                    return None
-            return upstream
+            elif idempotent or now - upstream.freed_at <= self.trusted_idle_s:
+                return upstream
+            else:
+                idle.append(upstream)
+                return None
         return None
 
     def give_back(self, upstream: UpstreamConnection, keep_alive_s: float | None, now: float) -> None:
@@ -118,13 +116,15 @@ class BackendPool:
             upstream.idle_until = min(upstream.idle_until, now + keep_alive_s - _KEEP_ALIVE_MARGIN_S)
         self.idle.append(upstream)
 
-    def closed_under_request(self, idle_s: float, now: float) -> None:
-        """Learn from a connection that died under a request after `idle_s` in here: others will, about as
-        old.
-        """
-        idle_s *= _WARY_SHARE
-        self.wary_idle_s = min(self.wary_idle_s, idle_s) if now < self.wary_until else idle_s
-        self.wary_until = now + _WARY_S
+    def closed_while_idle(self, upstream: UpstreamConnection) -> None:
+        """Drop an idle connection that the backend closed, and learn from it."""
+        if upstream in self.idle:
+            self.idle.remove(upstream)
+            self.closed_after(self._clock() - upstream.freed_at)
+
+    def closed_after(self, idle_s: float) -> None:
+        """Learn that the backend closed a connection that was idle for so long."""
+        self.trusted_idle_s = min(self.trusted_idle_s, idle_s * _TRUSTED_SHARE)
 
     def connect(self, caller: Caller, ticket: Ticket) -> asyncio.Task[None]:
         """Make a new connection for `caller`; cancel the task to give up."""
@@ -145,8 +145,11 @@ class BackendPool:
         except ssl.SSLError:
             caller.connect_failed(ticket, Fault.TLS, own_fault=False)
         except OSError as error:
-            own_fault = error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL)
-            caller.connect_failed(ticket, Fault.REFUSED, own_fault=own_fault)
+            own_fault = error.errno in _OWN_ERRORS
+            # a reset can only come from a backend that took the connection, then did not like our TLS
+            was_reset = isinstance(error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError)
+            fault = Fault.TLS if self._tls is not None and was_reset else Fault.REFUSED
+            caller.connect_failed(ticket, fault, own_fault=own_fault)
         else:
             caller.connected(ticket, upstream)
 
@@ -157,8 +160,13 @@ class BackendPool:
             self._loop.call_exception_handler(context)
 
     def sweep(self, now: float) -> None:
-        """Close the connections that were idle for too long."""
-        if self.idle and min(upstream.idle_until for upstream in self.idle) <= now:
+        """Close the connections that were idle for too long; learn from those that are still open."""
+        if not self.idle:
+            return
+        # given back in order of time, so the first has been idle for longest
+        open_s = now - self.idle[0].freed_at
+        self.trusted_idle_s = max(self.trusted_idle_s, open_s * _TRUSTED_SHARE)
+        if min(upstream.idle_until for upstream in self.idle) <= now:
             overdue = [upstream for upstream in self.idle if upstream.idle_until <= now]
             self.idle = [upstream for upstream in self.idle if upstream.idle_until > now]
             for upstream in overdue:

@@ -27,6 +27,8 @@ requests wait. LINGERING: the last answer is written, what still comes is thrown
 bytes are to be sent."""
 
 _LINGER_S = 0.5
+_CROSSING_S = 0.05
+_FIRST_REQUEST_S = 0.5
 _PROBE = b"HTTP/1.1 "
 """How every answer of ours begins. Sent ahead to a client that has ended its side while its answer is
 awaited: one that only ended its side reads on, the system of one that left answers with a reset."""
@@ -100,7 +102,8 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = shared.clock() + shared.timeouts.request_head_s
         shared.connections.add(self)
         if shared.draining:
-            self.close()
+            # it came just before the listener closed: its first request is served, and is its last
+            self.deadline = shared.clock() + _FIRST_REQUEST_S
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sends, or let it wait."""
@@ -355,7 +358,7 @@ class ClientConnection(asyncio.Protocol):
             self._reading_paused = False
             self.transport.resume_reading()
 
-    def client_takes_something(self, now: float) -> bool:
+    def client_takes_something(self, deadline: float) -> bool:
         """Say whether a slow client has taken enough since it was last looked at, and give it more time if
         so.
         """
@@ -363,7 +366,7 @@ class ClientConnection(asyncio.Protocol):
         if self._unsent_bytes - unsent_bytes < _TAKEN_BYTES_MIN:
             return False
         self._unsent_bytes = unsent_bytes
-        self.deadline = now + self._shared.timeouts.client_write_idle_s
+        self.deadline = deadline
         return True
 
     # -- ends --
@@ -392,10 +395,13 @@ class ClientConnection(asyncio.Protocol):
             self.abort()
 
     def drain(self) -> None:
-        """Let the present answer be the last; close at once when there is none."""
+        """Let the present answer be the last; close soon when there is none.
+
+        Not at once: a request that crosses our end on its way is still served.
+        """
         self.is_plain = False
         if self._state == READING and not self._pending:
-            self.close()
+            self.deadline = self._shared.clock() + _CROSSING_S
 
     def close(self) -> None:
         """Close when all is sent that was written, but do not wait for that for ever."""

@@ -177,8 +177,8 @@ class DataPlane:
     def _new_pool(self, address: str, settings: ServiceSettings) -> BackendPool:
         limits = self._settings.limits
 
-        def new_upstream(_: BackendPool) -> UpstreamConnection:
-            return UpstreamConnection(self._response_planner, limits)
+        def new_upstream(pool: BackendPool) -> UpstreamConnection:
+            return UpstreamConnection(self._response_planner, limits, pool.closed_while_idle)
 
         clock: Callable[[], float] = self._driver.clock
         return BackendPool(

@@ -55,10 +55,12 @@ class Exchange(AnswerSide):
 
     def _answered_too_slowly(self, now: float) -> None:
         if self.connection.write_paused:
-            if self.connection.client_takes_something(now):
+            deadline = min(now + self.timeouts.client_write_idle_s, self.total_at)
+            if self.connection.client_takes_something(deadline):
                 return
             self.client_left("client_too_slow")
-            self.connection.abort()
+            # a plain close would leave all that is unsent to the kernel, for as long as the client likes
+            self.connection.reset()
         else:
             self.cut(Outcome.OVERDUE, Fault.TIMEOUT, "timeout")
 

@@ -159,14 +159,15 @@ class RequestSide(AnswerTaker):
     def forward(self, ticket: Ticket) -> None:
         """Send the request to the backend that is booked for it."""
         self.attempts += 1
+        self.sent_at = now = self.clock()
         address = ticket.backend_address
         pools = self.service.pools
         self.pool = pool = pools.get(address) or self.service.pool(address)
-        upstream = pool.take(idempotent=self.plan.idempotent)
+        upstream = pool.take(now, idempotent=self.plan.idempotent)
         if upstream is None:
             self._connect(ticket)
         else:
-            self._send(upstream)
+            self._send(upstream, now)
 
     def reject(self, refusal: Refusal) -> None:
         """Answer the request, which has waited in vain; its ticket has ended."""
@@ -181,8 +182,9 @@ class RequestSide(AnswerTaker):
             upstream.abort()
             return
         self.connecting = None
-        self.connect_s += self.clock() - self.connect_began
-        self._send(upstream)
+        self.sent_at = now = self.clock()
+        self.connect_s += now - self.connect_began
+        self._send(upstream, now)
 
     def connect_failed(self, ticket: Ticket, fault: Fault, *, own_fault: bool) -> None:
         """Try another backend: nothing was sent to this one."""
@@ -209,7 +211,11 @@ class RequestSide(AnswerTaker):
         if isinstance(admission, Refusal):
             self.keep_booking(self.ticket)
             self.ticket = None
-            self._refused(admission, "retry_exhausted")
+            if fault is Fault.TLS:
+                detail = "no backend could prove who it is, or none speaks TLS"
+                self.answer_problem(Problem(502, "backend_tls", detail), "upstream_error")
+            else:
+                self._refused(admission, "retry_exhausted")
         elif admission.backend_index:
             self.forward(admission)
         else:
@@ -233,7 +239,7 @@ class RequestSide(AnswerTaker):
         self.attempts += 1
         self._connect(self.ticket)
 
-    def _send(self, upstream: UpstreamConnection) -> None:
+    def _send(self, upstream: UpstreamConnection, now: float) -> None:
         """Write the head and what there is of the body, in one piece."""
         plan = self.plan
         service = plan.service
@@ -244,7 +250,6 @@ class RequestSide(AnswerTaker):
         body = self.held
         self.held = b""
         tail = plan.upstream_tail or self.answer_tail
-        self.sent_at = now = self.clock()
         if plan.chunked or not self.received_whole:
             data = self._unusual_head(connection.peer_line, tail, body)
         else:

@@ -6,6 +6,7 @@ nor rules; a connection without an exchange is idle, and whatever comes in on it
 
 import asyncio
 import select
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from swayam_proxy.core.vocabulary import Fault
@@ -77,6 +78,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_left",
         "_limits",
         "_mode",
+        "_on_closed_while_idle",
         "_plan",
         "_planner",
         "_poll",
@@ -89,10 +91,16 @@ class UpstreamConnection(asyncio.Protocol):
         "write_paused",
     )
 
-    def __init__(self, planner: ResponsePlanner, limits: Limits) -> None:
+    def __init__(
+        self,
+        planner: ResponsePlanner,
+        limits: Limits,
+        on_closed_while_idle: Callable[["UpstreamConnection"], None],
+    ) -> None:
         """Begin unconnected."""
         self._planner = planner
         self._limits = limits
+        self._on_closed_while_idle = on_closed_while_idle
         self.exchange: AnswerTaker | None = None
         self.transport: asyncio.Transport
         self._mode = HEAD
@@ -157,7 +165,7 @@ class UpstreamConnection(asyncio.Protocol):
         """The backend has ended its side: the end of a body that has no other, or a cut."""
         exchange = self.exchange
         if exchange is None:
-            self._mode = DONE
+            self._closed_while_idle()
             return False
         if self._mode == TUNNEL:
             self.has_ended = True
@@ -175,7 +183,8 @@ class UpstreamConnection(asyncio.Protocol):
         """The connection is gone; a body that only its end would have ended is cut."""
         if self.exchange is not None:
             self._fail(Fault.RESET, "backend_reset", "the connection to the backend broke")
-        self._mode = DONE
+        else:
+            self._closed_while_idle()
 
     def pause_writing(self) -> None:
         """The backend reads more slowly than the client sends."""
@@ -314,6 +323,11 @@ class UpstreamConnection(asyncio.Protocol):
         self._decoder = None
         self._mode = HEAD if reusable else DONE
         exchange.answer_ended(self, plan, reusable=reusable)
+
+    def _closed_while_idle(self) -> None:
+        if self._mode == HEAD:
+            self._mode = DONE
+            self._on_closed_while_idle(self)
 
     def _fail(self, fault: Fault, reason: str, detail: str) -> None:
         """Give up: whatever is wrong, the connection has no further use."""
