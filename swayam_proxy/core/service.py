@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from swayam_proxy.core.commands import Command, ForwardRequest, RecordDecision, RejectRequest
 from swayam_proxy.core.decision import DecisionInputs, PrefixRule
 from swayam_proxy.core.dispatch import make_chooser
+from swayam_proxy.core.evidence import to_evidence
+from swayam_proxy.core.explanation import Explanation, explain
 from swayam_proxy.core.late_binding import LateBinding, holds_for
 from swayam_proxy.core.learning import Learning
 from swayam_proxy.core.lifecycle import REPORTED
@@ -34,6 +36,9 @@ from swayam_proxy.core.vocabulary import (
 )
 
 _RETRY_AFTER_S_MAX = 60.0
+_WAIT_DOUBT = 1.15
+"""A request is refused on arrival, while it costs nothing, rather than after having waited in vain: what is
+expected to wait almost too long is refused, too."""
 _NOTHING: tuple[Command, ...] = ()
 
 
@@ -60,6 +65,8 @@ class Service:
         self._retries: dict[str, int] = {}
         self._in_flight_count = 0
         self._orders: list[Command] = []
+        self._execution_s = spec.execution_s
+        """The mean that the last decision used."""
         self.decision: Decision | None = None
         self.decide_at = now
         self.scheduled_at = NEVER
@@ -108,7 +115,7 @@ class Service:
         if self._queue.count >= queue_spec.count_max:
             return self._refuse(RefusalReason.QUEUE_FULL, now)
         wait_s = self.expected_wait_s(now)
-        if wait_s > queue_spec.wait_s_max:
+        if wait_s * _WAIT_DOUBT > queue_spec.wait_s_max:
             return self._refuse(RefusalReason.WAIT_TOO_LONG, now)
         if now + wait_s > ticket.deadline:
             return self._refuse(RefusalReason.DEADLINE, now)
@@ -127,7 +134,7 @@ class Service:
     def expected_wait_s(self, now: float) -> float:
         """Return how long a request that joined the queue now would wait, in seconds."""
         slots = max(1.0, self.pool.usable_slots * self._share)
-        wait_s = self._queue.count * self._rule.execution_mean_s / slots
+        wait_s = (self._queue.count + 1) * self._execution_s / slots
         if not self.pool.usable:
             wait_s += self._setup.warm_in_s(now)
         return wait_s
@@ -184,7 +191,7 @@ class Service:
         backend = self._release(ticket)
         ticket.tried = (*ticket.tried, backend.index)
         if self._late is not None:
-            self._late.busy_heard(backend.index, now, self._rule.execution_mean_s)
+            self._late.busy_heard(backend.index, now, self._execution_s)
         if not self._queue.count and (other := self._choose(ticket, now)) is not None:
             self._book(ticket, other, now)
             return ticket
@@ -296,20 +303,21 @@ class Service:
                 execution=self._learning.executions(now),
             )
         )
+        self._execution_s = self.decision.execution_mean_s
         if self._late is not None:
-            self._late.holds_count = holds_for(
-                spec.late_binding, spec.sla.response_time_s, self._rule.execution_mean_s
-            )
+            self._late.holds_count = holds_for(spec.late_binding, spec.sla.response_time_s, self._execution_s)
         # the grid of ticks stays where it was, however late this one came
         self.decide_at += spec.tick_s * max(1.0, (now - self.decide_at) // spec.tick_s + 1.0)
         self._fit_prefix(self.decision.needs)
-        return [*self._warm_missing(now), RecordDecision(self.decision)]
+        terms, inputs = self._rule.terms, self._rule.inputs
+        assert inputs is not None, "a decision has inputs"
+        return [*self._warm_missing(now), RecordDecision(self.decision, lambda: to_evidence(terms, inputs))]
 
     def _fit_prefix(self, needs: int) -> None:
         """Let the prefix hold `needs` working backends, around the holes."""
         spec = self.spec
         prefix = self.pool.prefix_with(needs, counting_coming=spec.set_up_on_demand)
-        limit = self._rule.needs_max
+        limit = self._rule.terms.needs_max
         # holes may push the prefix past the maximum: it bounds the backends that work, which `needs` counts
         if needs >= limit and prefix < limit:
             prefix = limit
@@ -367,6 +375,13 @@ class Service:
         """Refuse all that wait."""
         return self._reject(self._queue.drain(), RefusalReason.DRAINING, now)
 
+    def explain(self, now: float) -> Explanation | None:
+        """Return why the prefix is what it is; None before the first decision."""
+        rule = self._rule
+        if self.decision is None or rule.inputs is None:
+            return None
+        return explain(rule.terms, rule.inputs, self.decision, rule.since, now)
+
     def snapshot(self, now: float) -> ServiceSnapshot:
         """Return what is known now; alters nothing."""
         spec, pool, decision = self.spec, self.pool, self.decision
@@ -376,7 +391,7 @@ class Service:
             forecast_per_s=decision.forecast_per_s if decision else 0.0,
             prefix=pool.prefix,
             prefix_min=spec.prefix_min,
-            prefix_max=self._rule.needs_max,
+            prefix_max=self._rule.terms.needs_max,
             needs=self._rule.needs,
             share_within=self._learning.measurement.share_within(now),
             sla=spec.sla,
