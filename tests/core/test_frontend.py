@@ -166,7 +166,7 @@ def test_full_queue_refuses_with_a_time_to_come_back() -> None:
 
 
 def test_queue_is_bounded_in_expected_wait() -> None:
-    """At 50 ms each and one slot, the eleventh in the queue would wait more than half a second."""
+    """At 50 ms each and one slot, the ninth in the queue would wait nearly half a second: too long."""
     frontend = _frontend(1, queue=QueueSpec(wait_s_max=0.5))
     waiting = 0
     while isinstance(admission := frontend.admit("digits", 0.0), Ticket):

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[2]
+SERVE = (sys.executable, "-m", "swayam_proxy", "serve")
 START_PATIENCE_S = 30.0
 STOP_PATIENCE_S = 10.0
 CLOCK_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -60,6 +61,8 @@ class ProxyProcess:
         process = {**config.get("process", {}), "access_log": str(self.access_log_path)}
         self.config: dict[str, Any] = {**config, "process": process}
         self.environment = dict(environment or {})
+        self.command_prefix: tuple[str, ...] = ()
+        """Words before the command, such as a shell that sets limits and then becomes the proxy."""
         self.endpoint: tuple[str, int] = ("", 0)
         self.admin: tuple[str, int] = ("", 0)
         self._process: subprocess.Popen[bytes] | None = None
@@ -78,7 +81,7 @@ class ProxyProcess:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default", **self.environment}
         with self.stderr_path.open("wb") as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "swayam_proxy", "serve", "--config", str(self.config_path)],
+                [*self.command_prefix, *SERVE, "--config", str(self.config_path)],
                 cwd=self.directory,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -123,6 +126,12 @@ class ProxyProcess:
             raise AssertionError(
                 f"SIGTERM did not end the proxy within {STOP_PATIENCE_S} s:\n{self.stderr()}"
             ) from None
+
+    def kill(self) -> None:
+        """End the process, if it runs, without asking."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
 
     def stderr(self) -> str:
         """Everything that the process wrote to its outputs so far."""
