@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from swayam_proxy.config.addresses import network, status_range
 from swayam_proxy.core.vocabulary import (
@@ -48,6 +48,7 @@ __all__ = [
     "frontend_spec",
     "live_settings",
     "own_frontend_id",
+    "replay_decision",
     "run_launcher",
     "run_proxy",
 ]
@@ -95,6 +96,20 @@ def run_launcher(config: Config, commands: Sequence[Sequence[str]], *, shared_po
         log_level=config.process.log_level,
         log_format=config.process.log_format,
     )
+
+
+def replay_decision(recorded: Mapping[str, Any]) -> list[str]:
+    """Make a recorded decision again; return in words where it comes out differently.
+
+    Raises:
+        EvidenceError: the record does not hold what the decision was made from (a `ValueError`).
+    """
+    from swayam_proxy.core.errors import EvidenceError
+    from swayam_proxy.core.evidence import differences, judge_again
+
+    if not isinstance(recorded, Mapping) or not isinstance(recorded.get("evidence"), Mapping):
+        raise EvidenceError('the record has no "evidence"')
+    return differences(recorded, judge_again(recorded["evidence"]))
 
 
 def frontend_spec(config: Config, frontend_id: str) -> FrontendSpec:

@@ -4,9 +4,12 @@ import click
 
 from swayam_proxy import __version__
 from swayam_proxy.cli.configuration import check_config, schema, show_config
+from swayam_proxy.cli.explain import explain
 from swayam_proxy.cli.group import SwayamGroup
 from swayam_proxy.cli.options import CONTEXT, examples
+from swayam_proxy.cli.replay import replay
 from swayam_proxy.cli.serving import launch, serve
+from swayam_proxy.cli.simulate import simulate
 from swayam_proxy.cli.status import status
 from swayam_proxy.cli.version import version
 
@@ -31,5 +34,5 @@ def swayam() -> None:
     """
 
 
-for command in (serve, launch, check_config, show_config, schema, status, version):
+for command in (serve, launch, check_config, show_config, schema, status, simulate, explain, replay, version):
     swayam.add_command(command)

@@ -3,6 +3,7 @@
 `live/driver.py` and `sim/world.py` perform the same union and end in `assert_never`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from swayam_proxy.core.ticket import Ticket
@@ -54,9 +55,14 @@ class CancelHold:
 
 @dataclass(frozen=True, slots=True)
 class RecordDecision:
-    """Write this decision to the decision log and count it."""
+    """Write this decision to the decision log and count it.
+
+    `evidence` returns all that is needed to make the decision again, as plain data; it is called only by
+    whoever writes it down, on any thread.
+    """
 
     decision: Decision
+    evidence: Callable[[], dict[str, object]]
 
 
 Command = ForwardRequest | RejectRequest | WarmBackend | PlaceHold | CancelHold | RecordDecision

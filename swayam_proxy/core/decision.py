@@ -1,25 +1,74 @@
 """How many backends are needed now, and how that number falls: growth at once, shrinking after a hold.
 
-Pure: inputs in, `Decision` out; what is remembered between ticks is the hold alone. The mathematics stands in
+`decide` is pure: terms and inputs in, `Decision` out, so that any decision can be made again from its record.
+`PrefixRule` remembers what lies between ticks, which is the hold alone. The mathematics stands in
 `core/model`; here it is put together, bounded by the user's min and max, and given its reason.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from swayam_proxy.core.late_binding import holds_for
 from swayam_proxy.core.model.capacity import Capacity, least_backends
 from swayam_proxy.core.model.execution import ExecutionSummary, ServiceTime, fit
 from swayam_proxy.core.model.load import Forecast
-from swayam_proxy.core.vocabulary import Decision, DecisionReason, ServiceSpec
+from swayam_proxy.core.vocabulary import (
+    Decision,
+    DecisionReason,
+    DispatchPolicy,
+    LateBindingSpec,
+    ServiceSpec,
+    Sla,
+)
 
 AUTO_BURST_QUANTILE = 0.95
 """`burst = "auto"`: the load that the forecast exceeds with a chance of one in twenty."""
 
 
 @dataclass(frozen=True, slots=True)
+class DecisionTerms:
+    """What the user laid down for a service, as far as a decision depends on it."""
+
+    service_name: str
+    sla: Sla
+    policy: DispatchPolicy
+    slots: int
+    """Of one backend; others count by their worth in units of it."""
+    execution_s: float
+    execution_cv: float
+    needs_min: int
+    needs_max: int
+    late_binding: LateBindingSpec
+
+    @classmethod
+    def of(cls, spec: ServiceSpec) -> "DecisionTerms":
+        """Take the terms out of a service's specification."""
+        return cls(
+            service_name=spec.name,
+            sla=spec.sla,
+            policy=spec.dispatch,
+            slots=spec.backends[0].slots,
+            execution_s=spec.execution_s,
+            execution_cv=spec.execution_cv,
+            needs_min=spec.prefix_min,
+            needs_max=len(spec.backends) if spec.prefix_max is None else spec.prefix_max,
+            late_binding=spec.late_binding,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLoad:
+    """What the other frontends expect, as far as it is fresh; sums over `fresh_count` of them."""
+
+    fresh_count: int = 0
+    rate_per_s: float = 0.0
+    forecast_per_s: float = 0.0
+    spread_per_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionInputs:
-    """What is known at one tick; the same inputs always give the same needs."""
+    """What is known at one tick."""
 
     at: float
     frontends_count: int
@@ -28,6 +77,125 @@ class DecisionInputs:
     forecast: Forecast
     """Of this frontend's own arrivals."""
     execution: ExecutionSummary
+    """Of this frontend, merged with what its peers have measured."""
+    peers: PeerLoad = PeerLoad()
+    held_needs: int = 0
+    """The largest need within the hold, before this tick."""
+    needs_before: int = 0
+    """In force until now."""
+
+
+def decide(terms: DecisionTerms, inputs: DecisionInputs, start: int | None = None) -> Decision:
+    """Return how many backends the promise needs, and what is in force after the hold.
+
+    `start` is where the search begins; it changes how long it takes, never the answer.
+    """
+    service = fit(inputs.execution, terms.execution_s, terms.execution_cv)
+    load_per_s = global_load_per_s(terms.sla.burst, inputs)
+    capacity = capacity_at(terms, inputs, service, load_per_s, start)
+    wanted = max(terms.needs_min, min(capacity.needs, terms.needs_max))
+    needs = max(wanted, inputs.held_needs)
+    return _record(terms, inputs, service, load_per_s, capacity, needs)
+
+
+def capacity_at(
+    terms: DecisionTerms,
+    inputs: DecisionInputs,
+    service: ServiceTime,
+    load_per_s: float,
+    start: int | None = None,
+) -> Capacity:
+    """Return what the model says for a load, all else being as it is."""
+    return least_backends(
+        load_per_s,
+        service,
+        terms.sla.response_time_s,
+        terms.sla.level,
+        policy=terms.policy,
+        frontends_count=inputs.frontends_count,
+        slots=terms.slots,
+        holds_count=holds_for(terms.late_binding, terms.sla.response_time_s, service.mean_s),
+        dispersion=inputs.forecast.dispersion,
+        start=start,
+        n_max=max(1, terms.needs_max),
+    )
+
+
+def global_load_per_s(burst: float | None, inputs: DecisionInputs) -> float:
+    """Return the load of all frontends with the burst applied.
+
+    Fresh peers count with their own forecasts; for each of the others our own stands in [deck: L = F x L'].
+    The errors of frontends are taken to go together: a surge reaches all of them.
+    """
+    forecast, peers = inputs.forecast, inputs.peers
+    alike = max(1, inputs.frontends_count - peers.fresh_count)
+    mean = alike * forecast.mean_per_s + peers.forecast_per_s
+    if burst is not None:
+        return burst * mean
+    spread = alike * forecast.spread_per_s + peers.spread_per_s
+    whole = replace(forecast, mean_per_s=mean, spread_per_s=spread)
+    return whole.quantile(AUTO_BURST_QUANTILE)
+
+
+def _reason(terms: DecisionTerms, inputs: DecisionInputs, capacity: Capacity, needs: int) -> DecisionReason:
+    if not capacity.feasible:
+        return DecisionReason.INFEASIBLE
+    if needs > inputs.needs_before:
+        return DecisionReason.MAX if capacity.needs > terms.needs_max else DecisionReason.GROW
+    if needs < inputs.needs_before:
+        return DecisionReason.SHRINK
+    if capacity.needs > terms.needs_max:
+        return DecisionReason.MAX
+    if capacity.needs < needs and inputs.held_needs == needs > terms.needs_min:
+        return DecisionReason.HOLD
+    return DecisionReason.MIN if capacity.needs < terms.needs_min else DecisionReason.STEADY
+
+
+def _record(
+    terms: DecisionTerms,
+    inputs: DecisionInputs,
+    service: ServiceTime,
+    load_per_s: float,
+    capacity: Capacity,
+    needs: int,
+) -> Decision:
+    """Write down a decision with all that led to it."""
+    forecast, peers = inputs.forecast, inputs.peers
+    alike = max(1, inputs.frontends_count - peers.fresh_count)
+    reason = _reason(terms, inputs, capacity, needs)
+    burst = "auto" if terms.sla.burst is None else f"{terms.sla.burst:g}"
+    others = f" + {peers.forecast_per_s:.1f}/s of {peers.fresh_count} peers" if peers.fresh_count else ""
+    text = (
+        f"load {load_per_s:.1f}/s ({alike} frontends x {forecast.mean_per_s:.1f}/s{others}, "
+        f"burst {burst}), execution {service.mean_s * 1000.0:.1f} ms (cv {service.cv:.2f}): "
+        f"needs {capacity.needs}, uses {needs}, {reason}"
+    )
+    return Decision(
+        service_name=terms.service_name,
+        at=inputs.at,
+        prefix=needs,
+        needs=needs,
+        model_needs=capacity.needs,
+        reason=reason,
+        binding=capacity.binding,
+        text=text,
+        rate_per_s=forecast.current_per_s,
+        global_rate_per_s=forecast.current_per_s * alike + peers.rate_per_s,
+        forecast_per_s=forecast.mean_per_s,
+        forecast_spread_per_s=forecast.spread_per_s,
+        load_per_s=load_per_s,
+        dispersion=forecast.dispersion,
+        horizon_s=inputs.horizon_s,
+        frontends_count=inputs.frontends_count,
+        policy=terms.policy,
+        execution_mean_s=service.mean_s,
+        execution_cv=service.cv,
+        samples_count=service.samples_count,
+        fit_ks=service.ks,
+        feasible=capacity.feasible,
+        utilisation=capacity.utilisation,
+        attainment=capacity.attainment,
+    )
 
 
 class ShrinkHold:
@@ -41,10 +209,9 @@ class ShrinkHold:
         # a queue of (when, needs) with falling needs: the first is the maximum of the window
         self._needs: deque[tuple[float, int]] = deque([(now, needs)])
 
-    @property
-    def largest(self) -> int:
-        """The largest need within the window as it was last seen."""
-        return self._needs[0][1]
+    def largest(self, now: float) -> int:
+        """Return the largest need of the window that ends now; 0 when it is empty. Alters nothing."""
+        return next((needs for when, needs in self._needs if when > now - self.hold_s), 0)
 
     def saw(self, now: float, needs: int) -> int:
         """Take in the need of this tick; return the largest within the window."""
@@ -52,15 +219,15 @@ class ShrinkHold:
         while queue and queue[-1][1] <= needs:
             queue.pop()
         queue.append((now, needs))
-        while queue[0][0] <= now - self.hold_s and len(queue) > 1:
+        while queue[0][0] <= now - self.hold_s:
             queue.popleft()
         return queue[0][1]
 
 
 class PrefixRule:
-    """Turns inputs into decisions for one service."""
+    """Makes the decisions of one service, one after the other."""
 
-    __slots__ = ("_hold", "_last_needs", "_spec", "execution_mean_s", "needs_max")
+    __slots__ = ("_hold", "_model_needs", "inputs", "needs", "since", "terms")
 
     def __init__(self, spec: ServiceSpec, now: float) -> None:
         """Begin with the configured start, or else with what is safe.
@@ -68,108 +235,34 @@ class PrefixRule:
         Nothing is known of the load yet: where all backends run anyway, all are used; where using means
         setting up, the minimum is.
         """
-        self._spec = spec
-        self.needs_max = len(spec.backends) if spec.prefix_max is None else spec.prefix_max
-        """The user's bound, or the length of the list."""
+        self.terms = DecisionTerms.of(spec)
         start = spec.prefix_start
         if start is None:
-            start = spec.prefix_min if spec.set_up_on_demand else self.needs_max
-        self._hold = ShrinkHold(spec.shrink_hold_s, now, max(spec.prefix_min, min(start, self.needs_max)))
-        self._last_needs: int | None = None
-        self.execution_mean_s = spec.execution_s
-        """The mean that the last decision used."""
-
-    @property
-    def needs(self) -> int:
+            start = spec.prefix_min if spec.set_up_on_demand else self.terms.needs_max
+        self.needs = max(spec.prefix_min, min(start, self.terms.needs_max))
         """How many working backends are in force."""
-        return self._hold.largest
+        self.since = now
+        """Since when they are."""
+        self.inputs: DecisionInputs | None = None
+        """Of the last decision."""
+        self._hold = ShrinkHold(spec.shrink_hold_s, now, self.needs)
+        self._model_needs: int | None = None
 
     def called(self, now: float) -> int:
         """A call came for a service that runs nowhere: one backend is needed until the hold ends."""
-        return self._hold.saw(now, 1)
+        self._now_in_force(now, self._hold.saw(now, 1))
+        return self.needs
 
     def decide(self, inputs: DecisionInputs) -> Decision:
-        """Return how many backends the promise needs, and what is in force after the hold."""
-        spec = self._spec
-        service = fit(inputs.execution, spec.execution_s, spec.execution_cv)
-        self.execution_mean_s = service.mean_s
-        load_per_s = self._load(inputs)
-        capacity = least_backends(
-            load_per_s,
-            service,
-            spec.sla.response_time_s,
-            spec.sla.level,
-            policy=spec.dispatch,
-            frontends_count=inputs.frontends_count,
-            slots=spec.backends[0].slots,
-            holds_count=holds_for(spec.late_binding, spec.sla.response_time_s, service.mean_s),
-            dispersion=inputs.forecast.dispersion,
-            start=self._last_needs,
-            n_max=self.needs_max,
-        )
-        self._last_needs = capacity.needs
-        before = self._hold.largest
-        wanted = max(spec.prefix_min, min(capacity.needs, self.needs_max))
-        needs = self._hold.saw(inputs.at, wanted)
-        reason = self._reason(capacity, wanted, before, needs)
-        return _record(spec, inputs, service, load_per_s, capacity, needs, reason)
+        """Decide, and remember what is needed now for the hold."""
+        now = inputs.at
+        self.inputs = replace(inputs, held_needs=self._hold.largest(now), needs_before=self.needs)
+        decision = decide(self.terms, self.inputs, self._model_needs)
+        self._model_needs = decision.model_needs
+        self._hold.saw(now, max(self.terms.needs_min, min(decision.model_needs, self.terms.needs_max)))
+        self._now_in_force(now, decision.needs)
+        return decision
 
-    def _load(self, inputs: DecisionInputs) -> float:
-        forecast, burst = inputs.forecast, self._spec.sla.burst
-        own = forecast.quantile(AUTO_BURST_QUANTILE) if burst is None else burst * forecast.mean_per_s
-        return inputs.frontends_count * own
-
-    def _reason(self, capacity: Capacity, wanted: int, before: int, needs: int) -> DecisionReason:
-        if not capacity.feasible:
-            return DecisionReason.INFEASIBLE
-        if needs > before:
-            return DecisionReason.MAX if capacity.needs > self.needs_max else DecisionReason.GROW
-        if needs < before:
-            return DecisionReason.SHRINK
-        if wanted < needs:
-            return DecisionReason.HOLD
-        if capacity.needs > self.needs_max:
-            return DecisionReason.MAX
-        return DecisionReason.MIN if capacity.needs < self._spec.prefix_min else DecisionReason.STEADY
-
-
-def _record(
-    spec: ServiceSpec,
-    inputs: DecisionInputs,
-    service: ServiceTime,
-    load_per_s: float,
-    capacity: Capacity,
-    needs: int,
-    reason: DecisionReason,
-) -> Decision:
-    """Write down a decision with all that led to it."""
-    forecast = inputs.forecast
-    burst = "auto" if spec.sla.burst is None else f"{spec.sla.burst:g}"
-    text = (
-        f"load {load_per_s:.1f}/s ({inputs.frontends_count} frontends x {forecast.mean_per_s:.1f}/s, "
-        f"burst {burst}), execution {service.mean_s * 1000.0:.1f} ms (cv {service.cv:.2f}): "
-        f"needs {capacity.needs}, uses {needs}, {reason}"
-    )
-    return Decision(
-        service_name=spec.name,
-        at=inputs.at,
-        prefix=needs,
-        needs=needs,
-        reason=reason,
-        text=text,
-        rate_per_s=forecast.current_per_s,
-        global_rate_per_s=forecast.current_per_s * inputs.frontends_count,
-        forecast_per_s=forecast.mean_per_s,
-        forecast_spread_per_s=forecast.spread_per_s,
-        load_per_s=load_per_s,
-        dispersion=forecast.dispersion,
-        horizon_s=inputs.horizon_s,
-        frontends_count=inputs.frontends_count,
-        policy=spec.dispatch,
-        execution_mean_s=service.mean_s,
-        execution_cv=service.cv,
-        samples_count=service.samples_count,
-        fit_ks=service.ks,
-        feasible=capacity.feasible,
-        attainment=capacity.attainment,
-    )
+    def _now_in_force(self, now: float, needs: int) -> None:
+        if needs != self.needs:
+            self.needs, self.since = needs, now

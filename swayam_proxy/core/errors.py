@@ -21,5 +21,9 @@ class WireError(SwayamError):
         self.reason = reason
 
 
+class EvidenceError(SwayamError, ValueError):
+    """A recorded decision that cannot be made again."""
+
+
 class LifecycleError(SwayamError):
     """A signal that a backend in its present state cannot have received."""

@@ -18,6 +18,7 @@ from swayam_proxy.core.events import (
     PeersCounted,
     WakeupCame,
 )
+from swayam_proxy.core.explanation import Explanation, explain
 from swayam_proxy.core.routing import RouteMatch, Router
 from swayam_proxy.core.service import Service
 from swayam_proxy.core.snapshot import FrontendSnapshot
@@ -175,6 +176,14 @@ class Frontend:
         commands = service.wake(now, self._frontends_count)
         self._schedule(service)
         return commands
+
+    def explain(self, now: float) -> tuple[Explanation, ...]:
+        """Return why each service's prefix is what it is; services that have not decided yet are left out."""
+        return tuple(
+            explain(service.rule.terms, service.rule.inputs, service.decision, service.rule.since, now)
+            for service in self._ordered
+            if service.decision is not None and service.rule.inputs is not None
+        )
 
     def snapshot(self, now: float) -> FrontendSnapshot:
         """Return what is known now; alters nothing."""

@@ -1,7 +1,7 @@
 """What ended requests of one service teach: how well the promise is kept, how long executions take.
 
-A measurement says how it ended, for that decides what it is worth: a whole answer feeds the model, one cut off
-by a timeout counts as "at least this long", a client that left says nothing.
+A measurement says how it ended, for that decides what it is worth: a whole answer feeds the model, one cut
+off by a timeout counts as "at least this long", a client that left says nothing.
 """
 
 from swayam_proxy.core.measurement import Measurement

@@ -11,7 +11,6 @@ from swayam_proxy.core.commands import Command, ForwardRequest, RecordDecision, 
 from swayam_proxy.core.decision import DecisionInputs, PrefixRule
 from swayam_proxy.core.dispatch import make_chooser
 from swayam_proxy.core.evidence import to_evidence
-from swayam_proxy.core.explanation import Explanation, explain
 from swayam_proxy.core.late_binding import LateBinding, holds_for
 from swayam_proxy.core.learning import Learning
 from swayam_proxy.core.lifecycle import REPORTED
@@ -58,7 +57,7 @@ class Service:
         self._budget = RetryBudget(spec.retry.budget_ratio, now)
         self._learning = Learning(spec.sla.response_time_s, now)
         self._load = LoadForecaster(now)
-        self._rule = PrefixRule(spec, now)
+        self.rule = PrefixRule(spec, now)
         self._share = 1.0 / frontends_count
         self._setup = SetUp(spec.name, self.pool, spec.setup_s)
         self._refusals: dict[str, int] = {}
@@ -72,7 +71,7 @@ class Service:
         self.scheduled_at = NEVER
         """When the frontend has a wake-up for this service, and `position` is its place there."""
         self.position = 0
-        self._fit_prefix(self._rule.needs)
+        self._fit_prefix(self.rule.needs)
 
     # -- the request path --
 
@@ -109,7 +108,9 @@ class Service:
     def _enqueue(self, ticket: Ticket, now: float) -> Ticket | Refusal:
         queue_spec = self.spec.queue
         if self.pool.prefix == 0:
-            self._wake_from_zero(now)
+            # a call for a service that runs nowhere: its first backend is set up at once
+            self._fit_prefix(self.rule.called(now))
+            self._orders += self._warm_missing(now)
         if not (self.pool.usable or self.spec.set_up_on_demand):
             return self._refuse(RefusalReason.NO_BACKEND, now)
         if self._queue.count >= queue_spec.count_max:
@@ -153,7 +154,7 @@ class Service:
         failed = self._release(ticket)
         self.pool.faulted(failed, now)
         ticket.tried = (*ticket.tried, failed.index)
-        self._fit_prefix(self._rule.needs)
+        self._fit_prefix(self.rule.needs)
         if ticket.attempts < self.spec.retry.attempts_max:
             backend = self._untried(ticket)
             if backend is not None and self._budget.take(now):
@@ -216,7 +217,7 @@ class Service:
         backend = self._release(ticket)
         if fault is not None:
             if self.pool.faulted(backend, now):
-                self._fit_prefix(self._rule.needs)
+                self._fit_prefix(self.rule.needs)
         elif outcome is Outcome.SERVED and backend.faults_in_row:
             self.pool.succeeded(backend)
         self._learning.ended(ticket, outcome, now, execution_s, broken=fault is not None)
@@ -281,7 +282,7 @@ class Service:
         """Do whatever is due: end ejections, reject what waited too long, decide."""
         commands: list[Command] = []
         if self.pool.readmit(now) or self._setup.give_up_overdue(now):
-            self._fit_prefix(self._rule.needs)
+            self._fit_prefix(self.rule.needs)
         if now >= self.decide_at:
             commands += self._decide(now, frontends_count)
         if self._queue.count:
@@ -294,7 +295,7 @@ class Service:
         spec = self.spec
         horizon_s = self._setup.duration_s + spec.tick_s
         self._share = 1.0 / frontends_count
-        self.decision = self._rule.decide(
+        self.decision = self.rule.decide(
             DecisionInputs(
                 at=now,
                 frontends_count=frontends_count,
@@ -309,7 +310,7 @@ class Service:
         # the grid of ticks stays where it was, however late this one came
         self.decide_at += spec.tick_s * max(1.0, (now - self.decide_at) // spec.tick_s + 1.0)
         self._fit_prefix(self.decision.needs)
-        terms, inputs = self._rule.terms, self._rule.inputs
+        terms, inputs = self.rule.terms, self.rule.inputs
         assert inputs is not None, "a decision has inputs"
         return [*self._warm_missing(now), RecordDecision(self.decision, lambda: to_evidence(terms, inputs))]
 
@@ -317,7 +318,7 @@ class Service:
         """Let the prefix hold `needs` working backends, around the holes."""
         spec = self.spec
         prefix = self.pool.prefix_with(needs, counting_coming=spec.set_up_on_demand)
-        limit = self._rule.terms.needs_max
+        limit = self.rule.terms.needs_max
         # holes may push the prefix past the maximum: it bounds the backends that work, which `needs` counts
         if needs >= limit and prefix < limit:
             prefix = limit
@@ -328,15 +329,10 @@ class Service:
             return []
         return self._setup.order_missing(now)
 
-    def _wake_from_zero(self, now: float) -> None:
-        """A call for a service that runs nowhere: set its first backend up at once."""
-        self._fit_prefix(self._rule.called(now))
-        self._orders += self._warm_missing(now)
-
     def backend_probed(self, index: int, healthy: bool, now: float) -> list[Command]:
         """Take in an active check; a fallen backend becomes a hole at once."""
         if self.pool.probed(self.pool.at(index), healthy=healthy):
-            self._fit_prefix(self._rule.needs)
+            self._fit_prefix(self.rule.needs)
         return self._serve_queue(now) if self._queue.count else []
 
     def backend_reported(
@@ -349,7 +345,7 @@ class Service:
         backend.incarnation = incarnation
         self._setup.reported(backend, state, setup_s, now)
         if self.pool.signal(backend, REPORTED[state]):
-            self._fit_prefix(self._rule.needs)
+            self._fit_prefix(self.rule.needs)
         if self._late is not None:
             if state is BackendState.WARM:
                 self._late.idle_heard(index)
@@ -375,13 +371,6 @@ class Service:
         """Refuse all that wait."""
         return self._reject(self._queue.drain(), RefusalReason.DRAINING, now)
 
-    def explain(self, now: float) -> Explanation | None:
-        """Return why the prefix is what it is; None before the first decision."""
-        rule = self._rule
-        if self.decision is None or rule.inputs is None:
-            return None
-        return explain(rule.terms, rule.inputs, self.decision, rule.since, now)
-
     def snapshot(self, now: float) -> ServiceSnapshot:
         """Return what is known now; alters nothing."""
         spec, pool, decision = self.spec, self.pool, self.decision
@@ -391,8 +380,8 @@ class Service:
             forecast_per_s=decision.forecast_per_s if decision else 0.0,
             prefix=pool.prefix,
             prefix_min=spec.prefix_min,
-            prefix_max=self._rule.terms.needs_max,
-            needs=self._rule.needs,
+            prefix_max=self.rule.terms.needs_max,
+            needs=self.rule.needs,
             share_within=self._learning.measurement.share_within(now),
             sla=spec.sla,
             dispatch=spec.dispatch,

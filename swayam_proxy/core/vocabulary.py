@@ -227,8 +227,12 @@ class Decision:
     prefix: int
     """Backends 1..prefix get calls."""
     needs: int
-    """How many working backends the promise needs; holes in the prefix come on top."""
+    """How many working backends are in force; holes in the prefix come on top."""
+    model_needs: int
+    """What the model asks for at this tick, before the user's bounds and the hold."""
     reason: DecisionReason
+    binding: str
+    """What the model says binds: "promise", "load", "execution" or "idle" (`core/model/capacity.py`)."""
     text: str
     rate_per_s: float
     global_rate_per_s: float
@@ -244,8 +248,9 @@ class Decision:
     samples_count: float
     fit_ks: float
     feasible: bool
+    utilisation: float
     attainment: tuple[tuple[int, float], ...]
-    """(n, share within the promise) at needs - 1, needs, needs + 1."""
+    """(n, share within the promise) around `model_needs`."""
 
 
 @dataclass(frozen=True, slots=True)

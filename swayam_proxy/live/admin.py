@@ -19,6 +19,7 @@ from prometheus_client import Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
+from swayam_proxy.core.explanation import Explanation
 from swayam_proxy.core.snapshot import FrontendSnapshot
 from swayam_proxy.live.settings import AdminSettings
 
@@ -38,6 +39,7 @@ class AdminSources:
     """Where the answers come from."""
 
     snapshot: Callable[[], FrontendSnapshot]
+    explain: Callable[[], tuple[Explanation, ...]]
     metrics: Collector
     why_not_ready: Callable[[], str | None]
     """None when requests are taken, else the reason in a word."""
@@ -60,6 +62,7 @@ class AdminServer:
         app = web.Application(middlewares=[self._guard()], client_max_size=1024)
         app.router.add_get("/", self._show_page)
         app.router.add_get("/state", self._show_state)
+        app.router.add_get("/explain", self._show_explanations)
         app.router.add_get("/metrics", self._show_metrics)
         app.router.add_get("/healthz", self._show_health)
         app.router.add_get("/readyz", self._show_readiness)
@@ -107,6 +110,11 @@ class AdminServer:
             "services": {service.name: service for service in snapshot.services},
         }
         body = orjson.dumps(state, option=_JSON_OPTIONS)
+        return web.Response(body=body, content_type="application/json", headers=_HEADERS)
+
+    async def _show_explanations(self, _: web.Request) -> web.Response:
+        explanations = {each.service_name: each for each in self._sources.explain()}
+        body = orjson.dumps({"services": explanations}, option=_JSON_OPTIONS)
         return web.Response(body=body, content_type="application/json", headers=_HEADERS)
 
     async def _show_metrics(self, _: web.Request) -> web.Response:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import orjson
 
+from swayam_proxy.core.commands import RecordDecision
 from swayam_proxy.core.vocabulary import Decision
 from swayam_proxy.live.line_writer import LineWriter
 
@@ -23,11 +24,12 @@ class DecisionLog:
         """Begin to write to `path` ("-": standard output); `version` names the code that decides."""
         self._proxy_id = proxy_id
         self._version = version
-        self.writer: LineWriter[Decision] = LineWriter(path, self.line_of)
+        self.writer: LineWriter[RecordDecision] = LineWriter(path, self.line_of)
         self.record = self.writer.put
 
-    def line_of(self, decision: Decision) -> bytes:
+    def line_of(self, order: RecordDecision) -> bytes:
         """Write one decision as a line; `at` keeps the monotonic seconds of its inputs."""
+        decision = order.decision
         wall_s = decision.at + time.time() - time.monotonic()
         return orjson.dumps(
             {
@@ -36,6 +38,7 @@ class DecisionLog:
                 "version": self._version,
                 "at": decision.at,
                 **{name: getattr(decision, name) for name in _FIELDS},
+                "evidence": order.evidence(),
             },
             option=orjson.OPT_APPEND_NEWLINE,
         )

@@ -20,11 +20,12 @@ from swayam_proxy.core.commands import (
     WarmBackend,
 )
 from swayam_proxy.core.events import Event, WakeupCame
+from swayam_proxy.core.explanation import Explanation
 from swayam_proxy.core.frontend import Frontend
 from swayam_proxy.core.routing import RouteMatch
 from swayam_proxy.core.snapshot import FrontendSnapshot
 from swayam_proxy.core.ticket import Ticket
-from swayam_proxy.core.vocabulary import NEVER, Decision, Fault, Outcome, Refusal
+from swayam_proxy.core.vocabulary import NEVER, Fault, Outcome, Refusal
 
 _TIMER_S_MAX = 3600.0
 
@@ -65,7 +66,7 @@ class Driver:
         loop: asyncio.AbstractEventLoop,
         *,
         clock: Callable[[], float] = time.monotonic,
-        on_decision: Callable[[Decision], None] = lambda _: None,
+        on_decision: Callable[[RecordDecision], None] = lambda _: None,
         on_backend_order: Callable[[BackendOrder], None] = lambda _: None,
     ) -> None:
         """Drive `frontend`; `clock` gives monotonic seconds, the callbacks must not block."""
@@ -156,6 +157,10 @@ class Driver:
         """Tell the rules a fact and do what they say."""
         self.perform(self.frontend.handle(event, self.clock()))
 
+    def explain(self) -> tuple[Explanation, ...]:
+        """Return why each service's prefix is what it is."""
+        return self.frontend.explain(self.clock())
+
     def snapshot(self) -> FrontendSnapshot:
         """Return what the rules know now."""
         return self.frontend.snapshot(self.clock())
@@ -171,8 +176,8 @@ class Driver:
                     owner.reject(refusal)
                 case WarmBackend() | PlaceHold() | CancelHold():
                     self._on_backend_order(command)
-                case RecordDecision(decision):
-                    self._on_decision(decision)
+                case RecordDecision():
+                    self._on_decision(command)
                 case _:
                     assert_never(command)
         self._arm()

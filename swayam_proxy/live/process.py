@@ -18,9 +18,10 @@ from dataclasses import replace
 from typing import Final
 
 from swayam_proxy import __version__
+from swayam_proxy.core.commands import RecordDecision
 from swayam_proxy.core.events import DrainBegan
 from swayam_proxy.core.frontend import Frontend
-from swayam_proxy.core.vocabulary import BackendState, Decision, FrontendSpec
+from swayam_proxy.core.vocabulary import BackendState, FrontendSpec
 from swayam_proxy.live.access_log import AccessLog
 from swayam_proxy.live.admin import AdminServer, AdminSources, address_of
 from swayam_proxy.live.data_plane import DataPlane
@@ -102,10 +103,11 @@ async def run(spec: FrontendSpec, settings: LiveSettings) -> int:
     process = Process(spec, settings, loop)
     parent = Parent.of_environment()
     try:
-        event_line = await process.start()
+        # before it says that it listens: whoever reads that may signal at once
         for signal_number in _END_SIGNALS:
             loop.add_signal_handler(signal_number, end)
         loop.add_signal_handler(signal.SIGHUP, process.reopen_logs)
+        event_line = await process.start()
         if parent is not None:
             parent.say_listening(event_line)
             parent.watch(loop, asked_to_end.set)
@@ -150,7 +152,9 @@ class Process:
             decision_time=lambda: (self._driver.wakeups_count, self._driver.wakeups_s),
         )
         self._data_plane = DataPlane(self._driver, settings, self)
-        sources = AdminSources(self._driver.snapshot, self._metrics, self._why_not_ready, __version__)
+        sources = AdminSources(
+            self._driver.snapshot, self._driver.explain, self._metrics, self._why_not_ready, __version__
+        )
         self._admin = AdminServer(settings.admin, sources)
         self._on_demand = {service.name for service in spec.services if service.set_up_on_demand}
         self._set_up: tuple[float, frozenset[tuple[str, int]]] = (0.0, frozenset())
@@ -226,10 +230,10 @@ class Process:
             if log is not None:
                 log.writer.reopen()
 
-    def _decided(self, decision: Decision) -> None:
-        self._metrics.decided(decision)
+    def _decided(self, order: RecordDecision) -> None:
+        self._metrics.decided(order.decision)
         if self._decision_log is not None:
-            self._decision_log.record(decision)
+            self._decision_log.record(order)
 
     def _why_not_ready(self) -> str | None:
         return None if self._state == "ready" else self._state

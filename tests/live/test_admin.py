@@ -10,6 +10,7 @@ from aiohttp import ClientSession
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from swayam_proxy.core.events import WakeupCame
 from swayam_proxy.core.frontend import Frontend
 from swayam_proxy.live.admin import AdminServer, AdminSources, host_without_port, is_loopback
 from swayam_proxy.live.settings import AdminSettings
@@ -40,7 +41,13 @@ async def bench() -> AsyncIterator[Bench]:
     """An admin server on a free port over an idle frontend."""
     frontend = Frontend(frontend_spec(), random.Random(1), 0.0)
     bench = Bench("")
-    sources = AdminSources(lambda: frontend.snapshot(5.0), TwoFamilies(), lambda: bench.reason[0], "1.2.3")
+    sources = AdminSources(
+        lambda: frontend.snapshot(5.0),
+        lambda: frontend.explain(5.0),
+        TwoFamilies(),
+        lambda: bench.reason[0],
+        "1.2.3",
+    )
     server = AdminServer(AdminSettings("127.0.0.1", 0), sources)
     bench.address = await server.start()
     yield bench
@@ -52,6 +59,25 @@ async def client() -> AsyncIterator[ClientSession]:
     """An HTTP client."""
     async with ClientSession() as session:
         yield session
+
+
+async def test_explanations_stand_under_their_service(client: ClientSession) -> None:
+    """`/explain` tells of each service that has decided why its prefix is what it is."""
+    frontend = Frontend(frontend_spec(), random.Random(1), 0.0)
+    while frontend.next_wakeup() <= 1.0:
+        frontend.handle(WakeupCame(), max(0.0, frontend.next_wakeup()))
+    sources = AdminSources(
+        lambda: frontend.snapshot(2.0), lambda: frontend.explain(2.0), TwoFamilies(), lambda: None, "1"
+    )
+    server = AdminServer(AdminSettings("127.0.0.1", 0), sources)
+    address = await server.start()
+    async with client.get(f"http://{address}/explain") as response:
+        services = (await response.json())["services"]
+    await server.stop()
+    assert set(services) == set(frontend.service_names)
+    for explanation in services.values():
+        assert explanation["decision"]["text"]
+        assert explanation["in_force_for_s"] == 2.0
 
 
 async def test_state_is_the_snapshot(bench: Bench, client: ClientSession) -> None:
@@ -123,7 +149,7 @@ async def test_unknown_paths_and_methods(bench: Bench, client: ClientSession) ->
 async def test_a_taken_port_is_an_error() -> None:
     """`start` raises OSError, so that the process can say which port and what to do."""
     frontend = Frontend(frontend_spec(), random.Random(1), 0.0)
-    sources = AdminSources(lambda: frontend.snapshot(0.0), TwoFamilies(), lambda: None, "1")
+    sources = AdminSources(lambda: frontend.snapshot(0.0), lambda: (), TwoFamilies(), lambda: None, "1")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         server = AdminServer(AdminSettings("127.0.0.1", taken.getsockname()[1]), sources)
         with pytest.raises(OSError, match="in use"):

@@ -1,0 +1,69 @@
+"""replay: makes the decisions of a log again and reports every difference."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from swayam_proxy.cli.failure import CommandFailed, Exit
+from swayam_proxy.cli.options import CONTEXT, examples, json_option
+
+_SHOWN_MAX = 20
+
+
+@click.command(
+    context_settings=CONTEXT,
+    epilog=examples(
+        """
+        swayam replay decisions.jsonl          # exit status 1 when a decision comes out differently
+        swayam replay decisions.jsonl --json
+        """
+    ),
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+def replay(file: Path, as_json: bool) -> None:
+    """Make every decision of a decision log again, with this version of the model.
+
+    The log is written where process.decision_log says. Exit status 0 when all come out the same, 1 when any
+    differs, 2 when the file cannot be read as a decision log.
+    """
+    from swayam_proxy.wiring import replay_decision
+
+    compared, different = 0, []
+    for number, line in _lines(file):
+        try:
+            recorded = json.loads(line)
+            found = replay_decision(recorded)
+        except (ValueError, LookupError) as error:
+            todo = "is it a log that process.decision_log wrote? Cut off a last half line, if there is one"
+            raise CommandFailed(f"{file}, line {number}: {error}", todo, Exit.USAGE) from None
+        compared += 1
+        if found:
+            name = recorded.get("service_name")
+            different.append({"line": number, "service_name": name, "differences": found})
+    if as_json:
+        click.echo(json.dumps({"decisions": compared, "different": different}, indent=2))
+    else:
+        for entry in different[:_SHOWN_MAX]:
+            differences = "; ".join(entry["differences"])
+            click.echo(f"line {entry['line']}, {entry['service_name']}: {differences}")
+        if len(different) > _SHOWN_MAX:
+            click.echo(f"... and {len(different) - _SHOWN_MAX} more")
+        click.echo(f"{compared} decisions made again, {len(different)} different")
+    if different:
+        raise click.exceptions.Exit(Exit.FAILED)
+
+
+def _lines(file: Path) -> list[tuple[int, str]]:
+    """Return the lines that hold something, with their numbers."""
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise CommandFailed(
+            f"cannot read {file}: {reason}", "name a decision log (process.decision_log)", Exit.USAGE
+        ) from None
+    return [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
