@@ -105,7 +105,9 @@ def parse_statuses(value: Any) -> str:
     """Read one status code or an inclusive range of them."""
     match = _STATUSES.match(value.strip()) if isinstance(value, str) else None
     if match is None or (match[2] or match[1]) < match[1]:
-        raise RefusedValueError(f"is {brief_value(value)}, not a range of status codes", 'write "200" or "200-299"')
+        raise RefusedValueError(
+            f"is {brief_value(value)}, not a range of status codes", 'write "200" or "200-299"'
+        )
     return value.strip() if isinstance(value, str) else ""
 
 

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from swayam_proxy.config.checks import findings, untouched
 from swayam_proxy.config.errors import ConfigError, KeyPath, Problem, key_text
 from swayam_proxy.config.schema import Config
-from swayam_proxy.config.section import example_of
+from swayam_proxy.config.section import example_of, section_of
 from swayam_proxy.config.sources import (
+    ENVIRONMENT_PREFIX,
     Source,
     apply_overrides,
     overrides_from_assignments,
@@ -58,7 +59,7 @@ def load(path: Path, environment: Mapping[str, str], assignments: Sequence[str] 
     problems = apply_overrides(source, overrides)
     config, wrong_values, wrong_keys = _validate(source)
     problems += wrong_values
-    warnings: list[Problem] = []
+    warnings = list(_near_misses(environment))
     if config is not None:
         for finding in untouched(findings(config), wrong_keys):
             key = finding.keys[0]
@@ -69,8 +70,23 @@ def load(path: Path, environment: Mapping[str, str], assignments: Sequence[str] 
     return Loaded(config, source, tuple(warnings))
 
 
+def _near_misses(environment: Mapping[str, str]) -> Iterator[Problem]:
+    """Find variables that would be keys with two underscores in the right place, and are not read.
+
+    Those of Kubernetes for a service like "swayam-admin" look alike; their ports are URLs.
+    """
+    for table, field in Config.model_fields.items():
+        section = section_of(field.annotation)
+        for key in section.model_fields if section is not None and table != "services" else ():
+            variable = f"{ENVIRONMENT_PREFIX}{table}_{key}".upper()
+            if "://" not in environment.get(variable, "://"):
+                meant = f"{ENVIRONMENT_PREFIX}{table}__{key}".upper()
+                what = "is not read: it has one underscore between levels"
+                yield Problem(f"environment {variable}", "", what, f"write {meant} for {table}.{key}")
+
+
 def _validate(source: Source) -> tuple[Config | None, list[Problem], set[KeyPath]]:
-    """Validate the values; where some are wrong, put right ones in their place and go on, to compare the others.
+    """Validate the values; where some are wrong, put right ones in their place, to compare the others.
 
     Returns the configuration as mended (None when it cannot be), what is wrong, and the keys that are.
     """

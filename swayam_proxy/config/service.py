@@ -75,7 +75,9 @@ def _parse_fields(value: Any) -> Any:
 
 def _parse_host_header(value: Any) -> Any:
     if isinstance(value, str) and not re.fullmatch(r"[!-~]{1,255}", value):
-        raise RefusedValueError(f"is {brief_value(value)}, not a Host field", 'write it like "models.internal:8080"')
+        raise RefusedValueError(
+            f"is {brief_value(value)}, not a Host field", 'write it like "models.internal:8080"'
+        )
     return value
 
 

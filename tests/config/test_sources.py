@@ -97,6 +97,23 @@ def test_variables_of_others_are_left_alone(read: Read) -> None:
     assert read(environment=others).config == read().config
 
 
+def test_a_forgotten_underscore_is_told(read: Read) -> None:
+    """A variable that is a key but for one underscore makes a warning; a port of Kubernetes does not."""
+    environment = {
+        "SWAYAM_LISTEN_PORT": "1",
+        "SWAYAM_ADMIN_PORT": "tcp://10.0.0.1:80",
+        "SWAYAM_PEERS_COUNT": "3",
+    }
+    loaded = read(environment=environment)
+    assert loaded.config == read().config
+    assert [str(warning) for warning in loaded.warnings] == [
+        "environment SWAYAM_LISTEN_PORT: is not read: it has one underscore between levels\n"
+        "  write SWAYAM_LISTEN__PORT for listen.port",
+        "environment SWAYAM_PEERS_COUNT: is not read: it has one underscore between levels\n"
+        "  write SWAYAM_PEERS__COUNT for peers.count",
+    ]
+
+
 def test_unknown_keys_from_outside_are_errors_too(complaints: Complaints) -> None:
     """A slip in a variable or in --set is told like one in the file, with its own origin."""
     text = complaints(environment={"SWAYAM_LISTEN__PROT": "1"}, sets=["listn.port=1"])
