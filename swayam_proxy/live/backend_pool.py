@@ -25,6 +25,10 @@ _TRUSTED_AT_FIRST_S = 0.01
 _TRUSTED_SHARE = 0.5
 _OWN_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL))
 """This process, or this machine, has no descriptor, memory or port left."""
+_TLS_ERRORS = (ssl.SSLError, ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
+"""Only a backend that took the connection can reset it; asyncio aborts a handshake that takes too long."""
+_HANDSHAKE_SHARE = 0.9
+"""Of the time for connecting, so that a slow handshake is told from a slow connect."""
 _KEEP_ALIVE_MARGIN_S = 1.0
 """An idle connection is given up this long before the backend says that it will close it."""
 
@@ -45,6 +49,7 @@ class BackendPool:
     __slots__ = (
         "_clock",
         "_connecting",
+        "_handshake_s",
         "_loop",
         "_new_upstream",
         "_tls",
@@ -76,6 +81,7 @@ class BackendPool:
         self._tls: ssl.SSLContext | None = (
             backend_context(settings.backend_tls) if scheme == "https" else None
         )
+        self._handshake_s = settings.timeouts.connect_s * _HANDSHAKE_SHARE if self._tls else None
         self.server_name = (settings.backend_tls.server_name or self.host) if self._tls else None
         self._new_upstream = new_upstream
         self._loop = loop
@@ -141,15 +147,11 @@ class BackendPool:
                 self.port,
                 ssl=self._tls,
                 server_hostname=self.server_name,
+                ssl_handshake_timeout=self._handshake_s,
             )
-        except ssl.SSLError:
-            caller.connect_failed(ticket, Fault.TLS, own_fault=False)
         except OSError as error:
-            own_fault = error.errno in _OWN_ERRORS
-            # a reset can only come from a backend that took the connection, then did not like our TLS
-            was_reset = isinstance(error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError)
-            fault = Fault.TLS if self._tls is not None and was_reset else Fault.REFUSED
-            caller.connect_failed(ticket, fault, own_fault=own_fault)
+            fault = Fault.TLS if self._tls is not None and isinstance(error, _TLS_ERRORS) else Fault.REFUSED
+            caller.connect_failed(ticket, fault, own_fault=error.errno in _OWN_ERRORS)
         else:
             caller.connected(ticket, upstream)
 

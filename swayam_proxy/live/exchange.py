@@ -81,10 +81,11 @@ class Exchange(AnswerSide):
 
     def upgraded(self, plan: ResponsePlan, part: bytes) -> None:
         """Pass the 101 on; from here on bytes go both ways as they come."""
+        upstream = self.upstream
+        assert upstream is not None, "it has just answered"
         if not self.plan.upgrade or plan.upgrade.lower() != self.plan.upgrade:
-            self.upstream_failed(
-                Fault.MALFORMED, "backend_malformed", "the backend switched to what nobody asked for"
-            )
+            detail = "the backend switched to a protocol that nobody asked for"
+            upstream.fail(Fault.MALFORMED, "backend_malformed", detail)
             return
         self.phase = TUNNEL
         self.status = plan.status

@@ -140,6 +140,13 @@ class UpstreamConnection(asyncio.Protocol):
         self._mode = DONE
         self.transport.abort()
 
+    def fail(self, fault: Fault, reason: str, detail: str) -> None:
+        """Give up: whatever is wrong, the connection has no further use."""
+        exchange = self.exchange
+        self.abort()
+        if exchange is not None:
+            exchange.upstream_failed(fault, reason, detail)
+
     # -- what the loop calls --
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -174,7 +181,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._mode == UNTIL_CLOSE:
             self._end(exchange, reusable=False)
         else:
-            self._fail(
+            self.fail(
                 Fault.RESET, "backend_reset", "the backend closed the connection before its answer ended"
             )
         return False
@@ -182,7 +189,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, _exc: Exception | None) -> None:
         """The connection is gone; a body that only its end would have ended is cut."""
         if self.exchange is not None:
-            self._fail(Fault.RESET, "backend_reset", "the connection to the backend broke")
+            self.fail(Fault.RESET, "backend_reset", "the connection to the backend broke")
         else:
             self._closed_while_idle()
 
@@ -213,7 +220,7 @@ class UpstreamConnection(asyncio.Protocol):
             try:
                 plan = self._planner.read(raw)
             except MalformedResponseError as error:
-                self._fail(Fault.MALFORMED, "backend_malformed", str(error))
+                self.fail(Fault.MALFORMED, "backend_malformed", str(error))
                 return
         self._buffer = b""
         if (
@@ -234,7 +241,7 @@ class UpstreamConnection(asyncio.Protocol):
         try:
             check_partial_response(data, self._limits)
         except MalformedResponseError as error:
-            self._fail(Fault.MALFORMED, "backend_malformed", str(error))
+            self.fail(Fault.MALFORMED, "backend_malformed", str(error))
 
     def _take_interim(self, exchange: AnswerTaker, plan: ResponsePlan, rest: bytes) -> None:
         if plan.status == 101:
@@ -243,7 +250,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         self._interims_count += 1
         if self._interims_count > _INTERIMS_MAX:
-            self._fail(Fault.MALFORMED, "backend_malformed", "more interim answers than anybody needs")
+            self.fail(Fault.MALFORMED, "backend_malformed", "more interim answers than anybody needs")
             return
         exchange.interim(plan)
         if rest and self.exchange is not None:
@@ -281,7 +288,7 @@ class UpstreamConnection(asyncio.Protocol):
         try:
             part = self._decoder.feed(rest)
         except FramingError as error:
-            self._fail(Fault.MALFORMED, "backend_malformed", str(error))
+            self.fail(Fault.MALFORMED, "backend_malformed", str(error))
             return
         exchange.answer_began(plan, part, has_body=True)
         if self._decoder.complete and self.exchange is not None:
@@ -303,7 +310,7 @@ class UpstreamConnection(asyncio.Protocol):
             try:
                 data = self._decoder.feed(data)
             except FramingError as error:
-                self._fail(Fault.MALFORMED, "backend_malformed", str(error))
+                self.fail(Fault.MALFORMED, "backend_malformed", str(error))
                 return
             ended = self._decoder.complete
             reusable = not self._decoder.rest
@@ -328,10 +335,3 @@ class UpstreamConnection(asyncio.Protocol):
         if self._mode == HEAD:
             self._mode = DONE
             self._on_closed_while_idle(self)
-
-    def _fail(self, fault: Fault, reason: str, detail: str) -> None:
-        """Give up: whatever is wrong, the connection has no further use."""
-        exchange = self.exchange
-        self.abort()
-        if exchange is not None:
-            exchange.upstream_failed(fault, reason, detail)
