@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-_MARK = "SWAYAM_SCRIPT_ENVIRONMENT"
+_MARK = "SWAYAM_SCRIPT_RESTARTED"
 
 
 def enter(*modules: str) -> None:
@@ -19,12 +19,15 @@ def enter(*modules: str) -> None:
     The repository's root is put on the import path either way.
     """
     sys.path.insert(0, str(ROOT))
+    # Taken out of the environment, so that a script started by this one may restart itself, too.
+    was_restarted = os.environ.pop(_MARK, "") == str(os.getpid())
     if all(importlib.util.find_spec(module) is not None for module in modules):
         return
-    if os.environ.get(_MARK):
+    if was_restarted:
         sys.exit(f"scripts: {', '.join(modules)} cannot all be imported in .venv\nremove .venv and try again")
     made = subprocess.run([str(ROOT / "scripts" / "setup-venv"), "demo"], check=False)
     if made.returncode != 0:
         sys.exit(made.returncode)
     python = str(ROOT / ".venv" / "bin" / "python")
-    os.execve(python, [python, *sys.argv], {**os.environ, _MARK: "1"})  # noqa: S606  # nothing of a shell is needed
+    os.environ[_MARK] = str(os.getpid())
+    os.execv(python, [python, *sys.argv])  # noqa: S606  # nothing of a shell is needed

@@ -1,0 +1,136 @@
+"""What the proxies say of themselves: one reading of all their `/state`, and the history of readings.
+
+Knows the admin address and the shape of its answer, nothing of how it is drawn.
+"""
+
+import http.client
+import json
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+_ANSWER_S = 1.0
+_HISTORY_COUNT_MAX = 4 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class BackendView:
+    """One backend as one proxy sees it."""
+
+    index: int
+    state: str
+    is_in_use: bool
+    is_busy: bool
+    is_down: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyView:
+    """One proxy's service."""
+
+    admin: str
+    frontends_count: int
+    rate_per_s: float
+    forecast_per_s: float
+    prefix: int
+    needs: int
+    share_within: float | None
+    reason: str
+    text: str
+    backends: tuple[BackendView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All proxies at one moment; None where one did not answer."""
+
+    at_s: float
+    proxies: tuple[ProxyView | None, ...]
+
+    @property
+    def answering(self) -> list[ProxyView]:
+        """The proxies that answered."""
+        return [proxy for proxy in self.proxies if proxy is not None]
+
+    @property
+    def rate_per_s(self) -> float:
+        """The load of all proxies together."""
+        return sum(proxy.rate_per_s for proxy in self.answering)
+
+    @property
+    def prefix(self) -> int:
+        """The longest prefix in use: how many backends are needed now."""
+        return max((proxy.prefix for proxy in self.answering), default=0)
+
+    @property
+    def share_within(self) -> float | None:
+        """The share of requests within the promise, weighted by the proxies' rates."""
+        known = [
+            (one.share_within, one.rate_per_s + 1e-9)
+            for one in self.answering
+            if one.share_within is not None
+        ]
+        weight = sum(rate for _, rate in known)
+        return sum(share * rate for share, rate in known) / weight if known else None
+
+
+@dataclass(slots=True)
+class History:
+    """Readings since the load began."""
+
+    readings: "deque[Reading]" = field(default_factory=lambda: deque(maxlen=_HISTORY_COUNT_MAX))
+
+    def last_per_second(self, count: int, name: str) -> list[float]:
+        """Return one value per second, the newest last: the last reading of each second."""
+        by_second = {int(reading.at_s): float(getattr(reading, name)) for reading in self.readings}
+        return list(by_second.values())[-count:]
+
+    @property
+    def prefixes(self) -> list[int]:
+        """All prefixes seen while at least one proxy answered."""
+        return [reading.prefix for reading in self.readings if reading.answering]
+
+
+def read(admins: list[str], service: str, at_s: float) -> Reading:
+    """Ask all proxies; one that does not answer within a second is None."""
+    return Reading(at_s, tuple(_view(admin, service) for admin in admins))
+
+
+def _view(admin: str, service: str) -> ProxyView | None:
+    connection = http.client.HTTPConnection(admin, timeout=_ANSWER_S)
+    try:
+        connection.request("GET", "/state")
+        state = json.loads(connection.getresponse().read())
+        return parse_state(admin, state, service)
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return None
+    finally:
+        connection.close()
+
+
+def parse_state(admin: str, state: dict[str, Any], service_name: str) -> ProxyView:
+    """Return the view of one `/state` answer; raises KeyError or TypeError where it has another shape."""
+    service = state["services"][service_name]
+    decision = service["decision"] or {}
+    backends = tuple(
+        BackendView(
+            index=one["index"],
+            state=one["state"],
+            is_in_use=one["in_use"],
+            is_busy=one["outstanding_count"] > 0,
+            is_down=one["ejected"] or not one["healthy"],
+        )
+        for one in service["backends"]
+    )
+    return ProxyView(
+        admin=admin,
+        frontends_count=state["frontends_estimate"],
+        rate_per_s=service["rate_per_s"],
+        forecast_per_s=service["forecast_per_s"],
+        prefix=service["prefix"],
+        needs=service["needs"],
+        share_within=service["share_within"],
+        reason=decision.get("reason", "-"),
+        text=decision.get("text", ""),
+        backends=backends,
+    )
