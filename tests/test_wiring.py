@@ -96,7 +96,7 @@ def test_the_promise_and_the_number_of_frontends_are_told() -> None:
 
 
 def test_the_process_is_told_of_files_and_networks() -> None:
-    """A log that is "off" has no file; certificates, authorities and trusted networks arrive as they were written."""
+    """A log that is "off" has no file; certificates and trusted networks arrive as they were written."""
     config = config_of(
         {"backends": ["https://a:1"], "tls": {"ca_file": "ca.pem"}},
         listen={"tls": {"certificate": "c", "private_key": "k"}, "reuse_port": True, "port": 0},
