@@ -1,4 +1,4 @@
-"""Erlang's formulas with a real number of servers: who finds all servers busy.
+"""Erlang's formulas with a real number of servers: who finds how many servers busy.
 
 Knows the number of servers and the offered load in erlangs; nothing of time.
 
@@ -7,13 +7,20 @@ gives the usual continuation to a broken number of servers that Hayward's approx
 
     1/B(n, a) = Gamma(n + 1, a) e^a / a^n,      C = n B / (n - a (1 - B)).
 
-Source: A. K. Erlang 1917; continuation: D. L. Jagerman, "Some properties of the Erlang loss function",
-Bell Syst. Tech. J. 53 (1974).
+Sources: A. K. Erlang 1917; the continuation: D. L. Jagerman, "Some properties of the Erlang loss
+function", Bell Syst. Tech. J. 53 (1974); Hayward: A. A. Fredericks, "Congestion in blocking systems - a
+simple approximation technique", Bell Syst. Tech. J. 59 (1980).
 """
 
-from math import exp, lgamma, log
+from math import exp, lgamma, log, sqrt
 
-from scipy.special import gammaincc
+import numpy as np
+from scipy.special import gammaincc, gammaln
+
+from swayam_proxy.core.model.grid import Floats
+
+_SPREADS = 12.0
+"""How many standard deviations below its mean the number of busy servers is followed."""
 
 
 def erlang_b(servers: float, erlangs: float) -> float:
@@ -21,30 +28,65 @@ def erlang_b(servers: float, erlangs: float) -> float:
     if erlangs <= 0.0:
         return 0.0 if servers > 0.0 else 1.0
     below = float(gammaincc(servers + 1.0, erlangs))
-    log_at = servers * log(erlangs) - erlangs - lgamma(servers + 1.0)
     if below <= 0.0:
         return max(0.0, min(1.0, 1.0 - servers / erlangs))
+    log_at = servers * log(erlangs) - erlangs - lgamma(servers + 1.0)
     return min(1.0, exp(min(0.0, log_at - log(below))))
 
 
-def erlang_c(servers: float, erlangs: float) -> float:
-    """Probability that an arrival has to wait at `servers` servers; 1 where the load cannot be carried."""
+def erlang_c(servers: float, erlangs: float, peakedness: float = 1.0) -> float:
+    """Probability that an arrival has to wait at `servers` servers; 1 where the load cannot be carried.
+
+    `peakedness` is the variance over the mean of the number of busy servers if there were infinitely
+    many; beyond 1, Hayward: a group of n/z servers with a/z erlangs of Poisson traffic.
+    """
     if erlangs >= servers:
         return 1.0
+    servers, erlangs = servers / peakedness, erlangs / peakedness
     loss = erlang_b(servers, erlangs)
     return min(1.0, servers * loss / (servers - erlangs * (1.0 - loss)))
 
 
-def all_of_sample_busy(servers: int, erlangs: float, sample_count: int) -> float:
-    """Probability that `sample_count` different servers drawn at random are all busy, but not all servers.
+def busy_weights(
+    servers: int, erlangs: float, delayed: float, peakedness: float = 1.0
+) -> tuple[Floats, Floats]:
+    """Numbers of busy servers below all, and their probabilities, which add up to 1 - `delayed`.
 
-    With the number of busy servers b as in M/M/n, P(b) proportional to the Poisson weight below n, the
-    mean of b(b-1)..(b-d+1) / n(n-1)..(n-d+1) over b < n is a quotient of incomplete gamma functions.
+    They are in proportion to Poisson weights, as in M/M/n; what lies far below the mean is left out.
     """
-    if erlangs <= 0.0 or erlangs >= servers or sample_count >= servers:
-        return 0.0
-    found = 1.0 - erlang_c(servers, erlangs)
-    for k in range(sample_count):
-        found *= erlangs / (servers - k)
-    below = float(gammaincc(servers, erlangs))
-    return found * float(gammaincc(servers - sample_count, erlangs)) / below if below > 0.0 else 0.0
+    lowest = max(0, min(servers - 1, int(erlangs - _SPREADS * sqrt(erlangs * peakedness) - 20.0)))
+    busy = np.arange(lowest, servers, dtype=np.float64)
+    log_weights = busy / peakedness * log(max(erlangs, 1e-300) / peakedness) - gammaln(
+        busy / peakedness + 1.0
+    )
+    weights = np.exp(log_weights - log_weights.max())
+    return busy, weights * ((1.0 - delayed) / weights.sum())
+
+
+def all_of_sample(busy: Floats, servers: int, sample_count: int) -> Floats:
+    """Probability that `sample_count` different servers drawn at random are all among the busy ones."""
+    share = np.ones_like(busy)
+    for k in range(min(sample_count, servers)):
+        share = share * np.maximum(0.0, busy - k) / (servers - k)
+    return share
+
+
+def source_rate_for(sources: int, load: float) -> float:
+    """Load y = mu/eta at which `sources` sources of rate eta keep one server busy for a share `load`.
+
+    Machine repair: the server is idle with probability B(sources, y). Newton's method in log y; the
+    derivative of B is B (sources/y - 1 + B).
+    """
+    idle = 1.0 - load
+    y = max(1e-9, sources / load - 1.0)
+    for _ in range(60):
+        found = erlang_b(float(sources), y)
+        slope = found * (sources - y + y * found)
+        if slope <= 1e-300:
+            y *= 0.5
+            continue
+        change = max(-1.0, min(1.0, (found - idle) / slope))
+        y *= exp(-change)
+        if abs(change) < 1e-10:
+            break
+    return y

@@ -4,13 +4,18 @@ Knows distributions only. P(R <= t) = P(W = 0) F_S(t) + sum over the grid of w_j
 execution time is never rounded, so that only the waiting time's grid error remains.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from swayam_proxy.core.model.grid import Floats
+from swayam_proxy.core.model.lattice import POINTS_COUNT, Lattice
 from swayam_proxy.core.model.service_time import Distribution
-from swayam_proxy.core.model.waiting import Setting, WaitingTime, waiting_on
-from swayam_proxy.core.model.waiting_central import POINTS_COUNT, Lattice
+from swayam_proxy.core.model.setting import Setting, WaitingTimes
+from swayam_proxy.core.model.waiting import waiting_on
+from swayam_proxy.core.vocabulary import DispatchPolicy
 
+_WITH_MESSAGES = (DispatchPolicy.LATE_BINDING, DispatchPolicy.RETRY)
 _LEAST_SHARE = 1e-9
 """Executions faster than all but this share are not worth a place on the grid."""
 
@@ -18,29 +23,34 @@ _LEAST_SHARE = 1e-9
 class ResponseTarget:
     """One service and one threshold, prepared so that many n can be tried cheaply."""
 
-    __slots__ = ("_served_within", "best_share", "lattice")
+    __slots__ = ("_response_time_s", "_service", "best_share", "lattice")
 
     def __init__(
         self, service: Distribution, response_time_s: float, points_count: int = POINTS_COUNT
     ) -> None:
+        """Lay the grid up to the longest wait after which the fastest execution is still in time."""
+        self._service = service
+        self._response_time_s = response_time_s
         longest_wait_s = response_time_s - service.quantile(_LEAST_SHARE)
-        self.best_share = float(service.cdf(np.array([response_time_s]))[0])
-        """P(S <= threshold): what infinitely many backends reach."""
-        self.lattice: Lattice | None = None
-        self._served_within: Floats | None = None
-        if longest_wait_s > 0.0:
-            self.lattice = Lattice.of(service, longest_wait_s, points_count)
-            self._served_within = service.cdf(response_time_s - self.lattice.edges[:-1])
+        self.lattice = Lattice.of(service, longest_wait_s, points_count) if longest_wait_s > 0.0 else None
+        self.best_share = self._in_time(0.0)
+        """P(S <= threshold): what infinitely many backends without messages reach."""
 
-    def attainment(self, rate_per_s: float, n: int, setting: Setting) -> float:
-        """Share of requests answered within the threshold at n equal backends."""
-        if self.lattice is None or self._served_within is None:
-            return 0.0
-        return self.attainment_of(waiting_on(self.lattice, rate_per_s, n, setting))
+    def _in_time(self, waited_s: float) -> float:
+        return float(self._service.cdf(np.array([self._response_time_s - waited_s]))[0])
 
-    def attainment_of(self, waiting: WaitingTime) -> float:
-        """Share of requests answered within the threshold, given their waiting time on this lattice."""
-        if self._served_within is None:
-            return 0.0
-        waited = float(waiting.masses @ self._served_within)
-        return min(self.best_share, max(0.0, waiting.zero * self.best_share + waited))
+    def share_unqueued(self, setting: Setting) -> float:
+        """Share answered within the threshold when nobody waits: messages and execution alone."""
+        return self._in_time(setting.round_trip_s if setting.policy in _WITH_MESSAGES else 0.0)
+
+    def attainment(self, rate_per_s: float, backends: Sequence[int], setting: Setting) -> Floats:
+        """Share of requests answered within the threshold at each number of equal backends."""
+        if self.lattice is None:
+            return np.zeros(len(backends))
+        return self.attainment_of(waiting_on(self.lattice, rate_per_s, backends, setting))
+
+    def attainment_of(self, waiting: WaitingTimes) -> Floats:
+        """Share of requests answered within the threshold, given their waiting times."""
+        at_once = self._service.cdf(self._response_time_s - waiting.zero_delay_s)
+        later = self._service.cdf(self._response_time_s - waiting.delays_s)
+        return np.clip(waiting.zero * at_once + waiting.masses @ later, 0.0, self.best_share)

@@ -18,6 +18,7 @@ from math import exp, log, log1p, sqrt
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
 from swayam_proxy.core.errors import ModelError
@@ -146,21 +147,25 @@ class Empirical:
         """The time that a share p of executions does not exceed."""
         return float(np.interp(p, self._cdf, self._knots))
 
-    def _cell(self, x: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    def _cell(self, x: Floats) -> tuple[npt.NDArray[np.intp], Floats, Floats, Floats, Floats]:
         cell = np.clip(np.searchsorted(self._knots, x, side="right") - 1, 0, self._knots.size - 2)
         into = np.minimum(x, self._knots[-1]) - self._knots[cell]
         left = 1.0 - self._cdf[cell]
         slope = (self._cdf[cell + 1] - self._cdf[cell]) / (self._knots[cell + 1] - self._knots[cell])
-        return cell.astype(np.float64), into, left, slope, np.maximum(0.0, x - self._knots[-1])
+        return cell, into, left, slope, np.maximum(0.0, x - self._knots[-1])
 
     def limited_mean(self, x: Floats) -> Floats:
         """The mean of min(S, x)."""
         cell, into, left, slope, _ = self._cell(x)
-        return self._limited[cell.astype(np.intp)] + into * (left - 0.5 * slope * into)
+        return self._limited[cell] + into * (left - 0.5 * slope * into)
 
     def residual_limited_mean(self, x: Floats) -> Floats:
         """The mean of min(R, x), R the residual time of a running execution."""
-        cell, into, left, slope, beyond = self._cell(x)
-        at = cell.astype(np.intp)
+        at, into, left, slope, beyond = self._cell(x)
         integral = self._integral[at] + into * (self._limited[at] + into * (left / 2.0 - slope * into / 6.0))
         return x - (integral + beyond * self._mean_s) / self._mean_s
+
+
+def cv_squared(service: Distribution) -> float:
+    """Variance over the square of the mean."""
+    return max(0.0, service.second_moment / (service.mean_s * service.mean_s) - 1.0)

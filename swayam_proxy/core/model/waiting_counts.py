@@ -1,0 +1,205 @@
+"""Waiting where each frontend goes by its own counts: p2c and least-outstanding, FIFO at the backends.
+
+Knows service times, backends, slots and frontends. With one frontend all of this is the central queue: it
+knows everything, keeps the rest in its own queue, and the two policies differ in nothing that matters.
+
+**One slot a backend.** A frontend has at most one request of its own at a backend and sends the next one
+where it has none; whether it looks at two backends or at all makes no difference then. A backend that holds
+k requests is closed to k of the F frontends and gets arrivals in proportion to 1 - k/F: machine repair,
+M/G/1//F. The closure of the level-crossing equation (`lattice`) is
+
+    dP(W <= v) proportional to E[1 - K/F | V = v] dP(V <= v),   P(W > 0) = 1 - (1 - rho) / (1 - E[K]/F)
+
+where, given K = k, the work V is taken as a residual service and k - 1 whole ones. P(K = k) has the form
+it has in M/M/1//F at the same load (Erlang's loss formula, `source_rate_for`), tilted geometrically so
+that the mean queue is (1 + cv^2)/2 times as long. Random dispatch, exactly, for F -> infinity.
+
+**In front.** That treats backends as independent. When all are busy they are so together, and what finds
+every backend closed waits in the frontend: the delay of the central queue is added, 1/sqrt(F) times as long
+(fitted; exact for F = 1).
+
+Against simulation (n 2 to 50, loads 0.35 to 0.9, cv 0.3 and 1, F 2 to 32) P(W > w) is met within 15 %
+where it is between 0.003 and 0.3 and loads are below 0.85; at n = 5 and load 0.9 it is up to 30 % low.
+
+**Several slots.** A frontend may hold ceil(c/F) of a backend's c slots; the backend's numbers are those of
+M/M/c//(F ceil(c/F)), its delays those of `waiting_central`. Two choices are taken as no better than one,
+which overstates.
+"""
+
+from math import ceil, sqrt
+
+import numpy as np
+import numpy.typing as npt
+
+from swayam_proxy.core.model.erlang import source_rate_for
+from swayam_proxy.core.model.grid import Floats, masses_from_limited_mean, masses_from_survival
+from swayam_proxy.core.model.lattice import Lattice
+from swayam_proxy.core.model.service_time import cv_squared
+from swayam_proxy.core.model.setting import Setting, WaitingTimes
+from swayam_proxy.core.model.waiting_central import delays, least_residual_series, stretch
+
+_PRESENT_MAX = 24
+"""Requests at one backend that are told apart; more are rare where anybody plans to be."""
+_ROUNDS_MAX = 60
+_CLOSE = 1e-7
+
+
+def own_counts(lattice: Lattice, backends: list[int], erlangs: float, setting: Setting) -> WaitingTimes:
+    """Solve for each number of backends."""
+    n = np.array(backends, dtype=float)[:, None]
+    servers = n * setting.slots
+    stable = erlangs < servers
+    together = delays(lattice, servers, np.full_like(n, erlangs), setting.dispersion)
+    in_front = together.probability * np.maximum(lattice.circle.values(together.series), 0.0)
+    zero = 1.0 - together.probability[:, 0]
+    several = n[:, 0] > 1.0
+    if setting.frontends_count > 1 and (stable[:, 0] & several).any():
+        loads = np.where(stable, erlangs / servers, 0.5)
+        at_backend = _behind_others if setting.slots == 1 else _behind_slots
+        thinned = 1.0 + (setting.dispersion - 1.0) / float(n.min())
+        backend_zero, backend_masses = at_backend(lattice, loads, setting, stretch(lattice.service, thinned))
+        both_zero, both = _sum_of(
+            lattice,
+            zero,
+            _shrunk(in_front, 1.0 / sqrt(setting.frontends_count)),
+            backend_zero,
+            backend_masses,
+        )
+        zero = np.where(several, both_zero, zero)
+        in_front = np.where(several[:, None], both, in_front)
+    return WaitingTimes(
+        np.where(stable[:, 0], zero, 0.0),
+        np.zeros_like(zero),
+        np.where(stable, in_front, 0.0),
+        lattice.points_s,
+    )
+
+
+def _shrunk(masses: Floats, factor: float) -> Floats:
+    """Masses of a waiting time `factor` <= 1 times as long."""
+    at = np.arange(masses.shape[1])
+    upto = np.cumsum(masses, axis=1)
+    rows = [np.interp((at + 0.5) / factor, at + 0.5, row) for row in upto]
+    return np.diff(np.array(rows), axis=1, prepend=0.0)
+
+
+def _sum_of(
+    lattice: Lattice, zero: Floats, masses: Floats, other_zero: Floats, other_masses: Floats
+) -> tuple[Floats, Floats]:
+    """P(both are 0), and the masses of the sum of two independent waiting times beside it."""
+    whole, other_whole = masses.copy(), other_masses.copy()
+    whole[:, 0] += zero
+    other_whole[:, 0] += other_zero
+    both = lattice.circle.values(lattice.circle.series(whole) * lattice.circle.series(other_whole))
+    both_zero = zero * other_zero
+    both[:, 0] -= both_zero
+    return both_zero, np.maximum(both, 0.0)
+
+
+def _behind_others(lattice: Lattice, loads: Floats, setting: Setting, longer: float) -> tuple[Floats, Floats]:
+    """P(W = 0) and masses of the wait behind other frontends' requests, at backends with one slot."""
+    sources = setting.frontends_count
+    spread = longer * (1.0 + cv_squared(lattice.service)) / 2.0
+    weights, present = _present(loads[:, 0], sources, spread)
+    found_busy = np.clip(1.0 - (1.0 - loads) / (1.0 - present / sources), 0.0, 1.0)
+    open_share = _open_share(lattice, weights, sources)
+    middle = 0.5 * (open_share[:, 1:] + open_share[:, :-1])
+    work: Floats = loads * lattice.residual_survival
+    survival = work
+    for _ in range(_ROUNDS_MAX):
+        falls = middle * np.maximum(work[:, :-1] - work[:, 1:], 0.0)
+        shape = open_share[:, -1:] * work
+        shape[:, -1:] = open_share[:, -1:] * work[:, -1:]
+        shape[:, :-1] = shape[:, -1:] + np.cumsum(falls[:, ::-1], axis=1)[:, ::-1]
+        survival = found_busy * shape / np.maximum(shape[:, :1], 1e-300)
+        found = lattice.work_survival(loads, survival)
+        change = float(np.max(np.abs(found - work)))
+        work = found
+        if change < _CLOSE:
+            break
+    return 1.0 - survival[:, 0], masses_from_survival(survival)
+
+
+def _present(loads: Floats, sources: int, spread: float) -> tuple[Floats, Floats]:
+    """P(K = k | K > 0) for k = 1, 2, ..., a row per load, and the means of K as a column."""
+    k = np.arange(1, min(sources, _PRESENT_MAX) + 1)
+    rows, means = [], []
+    for load in loads.tolist():
+        rate = source_rate_for(sources, load)
+        mean = load + max(0.0, sources - load * rate - load) * spread
+        weights = np.exp(np.cumsum(np.log((sources - k + 1) / rate)))
+        wanted = min(mean / load, 0.95 * k[-1]) if k.size > 1 else 1.0
+        rows.append(_tilted(weights / weights.sum(), k, wanted))
+        means.append([min(mean, 0.95 * load * sources)])
+    return np.array(rows), np.array(means)
+
+
+def _tilted(weights: Floats, k: npt.NDArray[np.intp], mean: float) -> Floats:
+    """Weights times a power of k's base so that their mean is as wanted (Newton's method)."""
+    lean = 0.0
+    found = weights
+    for _ in range(30):
+        found = weights * np.exp(np.clip(lean * k - lean * k[0], -500.0, 500.0))
+        found = found / found.sum()
+        at = float(found @ k)
+        variance = float(found @ (k * k)) - at * at
+        if abs(at - mean) < 1e-6 or variance < 1e-9:
+            break
+        lean += max(-1.0, min(1.0, (mean - at) / variance))
+    return found
+
+
+def _open_share(lattice: Lattice, weights: Floats, sources: int) -> Floats:
+    """E[1 - K/F | V = point]: a residual service and k - 1 whole ones make up V."""
+    service_series = lattice.circle.series(
+        masses_from_limited_mean(lattice.service.limited_mean(lattice.edges_s), lattice.step_s)
+    )
+    needed = int(np.flatnonzero(weights.max(axis=0) > 1e-7)[-1]) + 1
+    powers = np.empty((needed, service_series.size), dtype=complex)
+    powers[0] = lattice.residual_series
+    for k in range(1, needed):
+        powers[k] = powers[k - 1] * service_series
+    densities = np.maximum(lattice.circle.values(powers), 0.0)
+    counts = np.arange(1, needed + 1)
+    whole = weights[:, :needed] @ densities
+    free = (weights[:, :needed] * np.maximum(0.0, 1.0 - counts / sources)) @ densities
+    share: Floats = np.divide(free, whole, out=np.zeros_like(free), where=whole > 1e-12)
+    for row, seen in zip(share, whole > 1e-12, strict=True):
+        last = int(np.flatnonzero(seen)[-1]) if seen.any() else 0
+        row[last + 1 :] = row[last]
+    return share
+
+
+def _behind_slots(lattice: Lattice, loads: Floats, setting: Setting, longer: float) -> tuple[Floats, Floats]:
+    """P(W = 0) and masses of the wait at backends with several slots."""
+    slots = setting.slots
+    sources = setting.frontends_count * ceil(slots / setting.frontends_count)
+    seen = np.array([_seen_by_arrivals(load, slots, sources) for load in loads[:, 0].tolist()])
+    waits = seen[:, slots:]
+    column = np.array([[float(slots)]])
+    behind = lattice.circle.series(lattice.residual_masses(column / longer))
+    series = np.zeros((len(waits), behind.shape[1]), dtype=complex)
+    for j in range(waits.shape[1] - 1, -1, -1):
+        series = series * behind + waits[:, j : j + 1]
+    series = series * least_residual_series(lattice, column, 1.0 / longer)
+    return 1.0 - waits.sum(axis=1), np.maximum(lattice.circle.values(series), 0.0)
+
+
+def _seen_by_arrivals(load: float, slots: int, sources: int) -> Floats:
+    """P(an arrival finds k at the backend), k = 0 .. sources - 1, in M/M/c//N at this load per slot."""
+    k = np.arange(sources + 1, dtype=np.float64)
+    base = np.concatenate(([0.0], np.cumsum(np.log((sources - k[:-1]) / np.minimum(k[1:], slots)))))
+    low, high = -40.0, 40.0
+    weights: Floats = base
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        logs = base + k * middle
+        weights = np.exp(logs - logs.max())
+        weights /= weights.sum()
+        if float(weights @ np.minimum(k, slots)) < load * slots:
+            low = middle
+        else:
+            high = middle
+    found: Floats = weights[:-1] * (sources - k[:-1])
+    found /= found.sum()
+    return found
