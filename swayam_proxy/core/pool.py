@@ -72,6 +72,7 @@ class Pool:
 
     __slots__ = (
         "_health",
+        "_on_demand",
         "backends",
         "ejections_denied_count",
         "fail_open",
@@ -86,6 +87,7 @@ class Pool:
         """Begin with every backend in `initial` and an empty prefix."""
         self.backends = tuple(Backend(index, spec, initial) for index, spec in enumerate(specs, start=1))
         self._health = health
+        self._on_demand = initial is BackendState.COLD
         self.prefix = 0
         self.usable: list[Backend] = []
         """Warm, healthy, inside the prefix: what dispatch chooses from."""
@@ -148,7 +150,9 @@ class Pool:
         usable = [b for b in inside if b.state is BackendState.WARM and not b.ejected]
         self.fail_open = False
         if not usable:
-            usable = [b for b in inside if b.state in (BackendState.WARM, BackendState.LOST)]
+            # a lost backend may still serve where only probes say so, not where its sidecar is out of reach
+            hopeful = (BackendState.WARM,) if self._on_demand else (BackendState.WARM, BackendState.LOST)
+            usable = [b for b in inside if b.state in hopeful]
             self.fail_open = bool(usable)
         for backend in self.usable:
             backend.usable = False

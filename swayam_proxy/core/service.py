@@ -6,6 +6,7 @@ The request path (`admit`, `rebook`, `finish`, `cancel`) is plain methods on sma
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from swayam_proxy.core.commands import Command, ForwardRequest, RecordDecision, RejectRequest
 from swayam_proxy.core.decision import DecisionInputs, PrefixRule
@@ -275,7 +276,7 @@ class Service:
 
     @property
     def next_wakeup(self) -> float:
-        """When `wake` wants to be called, in monotonic seconds."""
+        """When `wake` wants to be called."""
         return min(self.decide_at, self._queue.sweep_at, self.pool.next_return())
 
     def wake(self, now: float, frontends_count: int) -> list[Command]:
@@ -310,19 +311,17 @@ class Service:
         # the grid of ticks stays where it was, however late this one came
         self.decide_at += spec.tick_s * max(1.0, (now - self.decide_at) // spec.tick_s + 1.0)
         self._fit_prefix(self.decision.needs)
-        terms, inputs = self.rule.terms, self.rule.inputs
-        assert inputs is not None, "a decision has inputs"
-        return [*self._warm_missing(now), RecordDecision(self.decision, lambda: to_evidence(terms, inputs))]
+        assert self.rule.inputs is not None, "a decision has inputs"
+        evidence = partial(to_evidence, self.rule.terms, self.rule.inputs)
+        return [*self._warm_missing(now), RecordDecision(self.decision, evidence)]
 
     def _fit_prefix(self, needs: int) -> None:
-        """Let the prefix hold `needs` working backends, around the holes."""
-        spec = self.spec
-        prefix = self.pool.prefix_with(needs, counting_coming=spec.set_up_on_demand)
-        limit = self.rule.terms.needs_max
-        # holes may push the prefix past the maximum: it bounds the backends that work, which `needs` counts
-        if needs >= limit and prefix < limit:
-            prefix = limit
-        self.pool.set_prefix(len(self.pool.backends) if spec.observe_only else prefix)
+        """Let the prefix hold `needs` working backends, around the holes.
+
+        Holes may push it past the user's maximum, which bounds the backends that work.
+        """
+        prefix = self.pool.prefix_with(needs, counting_coming=self.spec.set_up_on_demand)
+        self.pool.set_prefix(len(self.pool.backends) if self.spec.observe_only else prefix)
 
     def _warm_missing(self, now: float) -> list[Command]:
         if not self.spec.set_up_on_demand or self.spec.observe_only:
@@ -340,7 +339,9 @@ class Service:
     ) -> list[Command]:
         """Take in what a backend, or its provisioner, says of itself; news of an older set-up is ignored."""
         backend = self.pool.at(index)
-        if incarnation < backend.incarnation:
+        if state is BackendState.LOST:
+            incarnation = 0  # a sidecar that comes back may have been started anew: it counts from 0
+        elif incarnation < backend.incarnation:
             return []
         backend.incarnation = incarnation
         self._setup.reported(backend, state, setup_s, now)
