@@ -4,8 +4,6 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable
-from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -15,7 +13,7 @@ from rich.live import Live
 
 from _demo import view
 from _demo.stage import SERVICE, Script, Stage, StageError
-from _demo.state import History, Reading, read
+from _demo.state import History, read
 
 EXIT_FAILED, EXIT_SLO_MISSED = 1, 3
 _ENDLESS_S = 3600.0
@@ -101,44 +99,25 @@ def _play(console: Console, script: Script) -> int:
 
 def _watch(console: Console, script: Script, stage: Stage, admins: list[str], history: History) -> None:
     """Read and show until the load has ended."""
-    began_at = time.monotonic()
-    is_ascii = not (console.encoding or "").lower().startswith("utf")
     if not console.is_terminal:
-        _watch_lines(
-            script, stage, admins, history, began_at, partial(console.print, markup=False, soft_wrap=True)
-        )
+        _watch_lines(console, script, stage, admins, history)
         return
+    is_ascii = not (console.encoding or "").lower().startswith("utf")
     with Live(console=console, auto_refresh=False) as live:
         while not stage.load_has_ended():
-            reading = _take(admins, history, began_at)
-            live.update(
-                view.page(script, reading, history, view.busy_indices(reading), is_ascii=is_ascii),
-                refresh=True,
-            )
+            reading = history.take(read(admins, SERVICE), time.monotonic())
+            live.update(view.page(script, reading, history, is_ascii=is_ascii), refresh=True)
             time.sleep(_REFRESH_S)
 
 
-def _watch_lines(
-    script: Script,
-    stage: Stage,
-    admins: list[str],
-    history: History,
-    began_at: float,
-    say: Callable[[str], None],
-) -> None:
-    said_at = -_LINE_EVERY_S
+def _watch_lines(console: Console, script: Script, stage: Stage, admins: list[str], history: History) -> None:
+    next_line_at_s = 0.0
     while not stage.load_has_ended():
-        reading = _take(admins, history, began_at)
-        if reading.at_s - said_at >= _LINE_EVERY_S:
-            said_at = reading.at_s
-            say(view.line(script, reading, view.busy_indices(reading)))
+        reading = history.take(read(admins, SERVICE), time.monotonic())
+        if history.began_at is not None and reading.at_s >= next_line_at_s:
+            next_line_at_s = reading.at_s + _LINE_EVERY_S
+            console.print(view.line(script, reading), markup=False, soft_wrap=True)
         time.sleep(_REFRESH_S)
-
-
-def _take(admins: list[str], history: History, began_at: float) -> Reading:
-    reading = read(admins, SERVICE, time.monotonic() - began_at)
-    history.readings.append(reading)
-    return reading
 
 
 def summary_lines(script: Script, history: History, result: dict[str, Any]) -> list[str]:

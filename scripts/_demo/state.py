@@ -76,9 +76,19 @@ class Reading:
 
 @dataclass(slots=True)
 class History:
-    """Readings since the load began."""
+    """Readings since the first load was seen."""
 
     readings: "deque[Reading]" = field(default_factory=lambda: deque(maxlen=_HISTORY_COUNT_MAX))
+    began_at: float | None = None
+
+    def take(self, proxies: tuple["ProxyView | None", ...], now: float) -> Reading:
+        """Keep a reading of `now` (monotonic) and return it; before any load it is of 0 s and not kept."""
+        reading = Reading(0.0 if self.began_at is None else now - self.began_at, proxies)
+        if self.began_at is None and reading.rate_per_s > 0:
+            self.began_at = now
+        if self.began_at is not None:
+            self.readings.append(reading)
+        return reading
 
     def last_per_second(self, count: int, name: str) -> list[float]:
         """Return one value per second, the newest last: the last reading of each second."""
@@ -91,9 +101,9 @@ class History:
         return [reading.prefix for reading in self.readings if reading.answering]
 
 
-def read(admins: list[str], service: str, at_s: float) -> Reading:
+def read(admins: list[str], service: str) -> tuple[ProxyView | None, ...]:
     """Ask all proxies; one that does not answer within a second is None."""
-    return Reading(at_s, tuple(_view(admin, service) for admin in admins))
+    return tuple(_view(admin, service) for admin in admins)
 
 
 def _view(admin: str, service: str) -> ProxyView | None:

@@ -50,10 +50,9 @@ def sparkline(values: Sequence[float], top: float, *, is_ascii: bool) -> str:
     return "".join(sparks[min(steps, max(0, round(value / max(top, 1e-9) * steps)))] for value in values)
 
 
-def page(
-    script: Script, reading: Reading, history: History, backends_busy: set[int], *, is_ascii: bool
-) -> RenderableType:
-    """Return the whole live view; `backends_busy` are the indices that are busy for any proxy."""
+def page(script: Script, reading: Reading, history: History, *, is_ascii: bool) -> RenderableType:
+    """Return the whole live view."""
+    backends_busy = busy_indices(reading)
     rates, prefixes = (history.last_per_second(_SPARKLINE_S, name) for name in ("rate_per_s", "prefix"))
     facts = Table.grid(padding=(0, 2))
     facts.add_row(
@@ -75,6 +74,7 @@ def page(
         facts,
         Text(),
         _proxies_table(reading, backends_busy, is_ascii=is_ascii),
+        Text(f"proxy 1: {reading.answering[0].text}" if reading.answering else "", "dim", no_wrap=True),
         Text(),
         _legend(is_ascii),
     ]
@@ -92,11 +92,11 @@ def promise_text(script: Script) -> str:
     return f"promise: {script.level:.0%} within {script.response_time_s * 1e3:g} ms"
 
 
-def line(script: Script, reading: Reading, backends_busy: set[int]) -> str:
+def line(script: Script, reading: Reading) -> str:
     """Return one plain line of the present state."""
     prefixes = ",".join(str(proxy.prefix) for proxy in reading.answering) or "-"
     counts = ",".join(str(proxy.frontends_count) for proxy in reading.answering) or "-"
-    bar = "".join(sign_of(one) for one in _merged(reading, backends_busy))
+    bar = "".join(sign_of(one) for one in _merged(reading))
     share = "-" if reading.share_within is None else f"{reading.share_within:.2%}"
     return (
         f"{reading.at_s:5.0f} s  load {reading.rate_per_s:6.1f}/s  F {counts}  "
@@ -109,10 +109,11 @@ def busy_indices(reading: Reading) -> set[int]:
     return {one.index for proxy in reading.answering for one in proxy.backends if one.is_busy}
 
 
-def _merged(reading: Reading, backends_busy: set[int]) -> list[BackendView]:
+def _merged(reading: Reading) -> list[BackendView]:
     """Return the backends as the proxy with the longest prefix sees them, busy if busy for anyone."""
     if not reading.answering:
         return []
+    backends_busy = busy_indices(reading)
     widest = max(reading.answering, key=lambda proxy: proxy.prefix)
     return [_with_busy(one, backends_busy) for one in widest.backends]
 
