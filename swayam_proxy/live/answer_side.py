@@ -110,8 +110,8 @@ class AnswerSide(RequestSide):
         if plan.status == 100:
             if self.phase == EXPECTING:
                 self.invite_body()
-        elif self.plan.minor and not self.connection.has_begun_answer:
-            self.connection.transport.write(plan.client_head + b"\r\n")
+        elif self.plan.minor:
+            self.connection.write(plan.client_head + b"\r\n")
         if self.sent_whole:
             self.connection.deadline = min(self.clock() + self.timeouts.response_head_s, self.total_at)
         self.send_held()

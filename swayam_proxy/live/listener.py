@@ -77,7 +77,8 @@ class Listener:
         """Take what waits already, then listen no more."""
         if self._socket is None:
             return
-        self._accept()
+        while self._accept_some():
+            pass
         self.pause()
         self._socket.close()
         self._socket = None
@@ -88,24 +89,29 @@ class Listener:
             task.cancel()
 
     def _accept(self) -> None:
+        self._accept_some()
+
+    def _accept_some(self) -> bool:
+        """Accept what waits, up to a limit; return whether more may wait."""
         assert self._socket is not None, "open"
         for _ in range(_ACCEPTED_IN_ONE_TURN_MAX):
             if not self._may_accept():
                 self.pause()
-                return
+                return False
             try:
                 accepted, _address = self._socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
+                return False
             except OSError:
                 # no descriptors or memory left: the sweep tries again, at its own pace
                 self.is_stuck = True
                 self.pause()
-                return
+                return False
             accepted.setblocking(False)
             task = self._loop.create_task(self._start(accepted))
             self._starting.add(task)
             task.add_done_callback(self._starting.discard)
+        return True
 
     async def _start(self, accepted: socket.socket) -> None:
         tls = self._tls
