@@ -23,23 +23,24 @@ class Learning:
 
     def ended(
         self, ticket: Ticket, outcome: Outcome, now: float, execution_s: float | None, *, broken: bool
-    ) -> None:
-        """Take in the end of a booked request; `broken` tells that the backend was at fault.
+    ) -> float | None:
+        """Take in the end of a booked request; return its execution time where it is known.
 
-        Without the backend's own figure the time at the backend is the execution time, provided that no other
-        request of ours was there when it came.
+        `broken` tells that the backend was at fault. Without the backend's own figure the time at the backend
+        is the execution time, provided that no other request of ours was there when it came.
         """
         if outcome is Outcome.SERVED:
+            if execution_s is None and ticket.alone:
+                execution_s = now - ticket.booked_at
             if execution_s is not None:
                 self._executions.observe(execution_s, now)
-            elif ticket.alone:
-                self._executions.observe(now - ticket.booked_at, now)
             self.measurement.ended(now, good=now - ticket.arrived_at <= self._response_time_s)
         elif outcome is Outcome.OVERDUE:
             self._executions.observe_at_least(now - ticket.booked_at, now)
             self.measurement.ended(now, good=False)
         elif broken:
             self.measurement.ended(now, good=False)
+        return execution_s if outcome is Outcome.SERVED else None
 
     def refused(self, now: float) -> None:
         """Take in that a request was not taken: the promise is broken for it."""

@@ -9,6 +9,12 @@ from collections.abc import Iterator
 from swayam_proxy.core.lifecycle import Signal, next_state
 from swayam_proxy.core.vocabulary import NEVER, BackendSpec, BackendState, HealthSpec
 
+_WEIGHT_OF_NEWEST = 0.02
+_EXECUTIONS_COUNT_MIN = 100
+_SPEED_BAND = 1.25
+"""A backend counts as slower or faster only beyond this factor, so that chance does not show."""
+_SPEED_MIN, _SPEED_MAX = 0.25, 2.0
+_WORTH_SLACK = 1e-9
 _FAULTS_FORGIVEN_ON_RETURN = 1
 """A backend that comes back from ejection is ejected again by its first fault (probation)."""
 
@@ -20,6 +26,8 @@ class Backend:
         "address",
         "ejected_until",
         "ejections_in_row",
+        "execution_s",
+        "executions_count",
         "failing_until",
         "faults_count",
         "faults_in_row",
@@ -34,6 +42,7 @@ class Backend:
         "state",
         "usable",
         "warming_since",
+        "worth",
     )
 
     def __init__(self, index: int, spec: BackendSpec, state: BackendState) -> None:
@@ -56,6 +65,11 @@ class Backend:
         self.ejections_in_row = 0
         self.ejected_until = 0.0
         """0 when it is not ejected."""
+        self.execution_s = 0.0
+        """Mean of its latest execution times, once there are any."""
+        self.executions_count = 0
+        self.worth = 1.0
+        """How many equal backends it replaces, by its slots and its speed."""
         self.usable = False
         """Whether it stands in `Pool.usable`."""
         self.idle_position = -1
@@ -117,14 +131,14 @@ class Pool:
             self._renew()
 
     def prefix_with(self, needs: int, *, counting_coming: bool) -> int:
-        """Return the least n such that 1..n holds `needs` backends that work, or the whole list.
+        """Return the least n such that 1..n is worth `needs` backends that work, or the whole list.
 
         Holes (lost, ejected, draining) are not counted. Where set-up is possible cold and warming ones count
         (`counting_coming`): they are, or will be, on their way.
         """
         if needs <= 0:
             return 0
-        found = 0
+        found = 0.0
         for backend in self.backends:
             if (
                 backend.ejected
@@ -133,8 +147,8 @@ class Pool:
             ):
                 continue
             if backend.state is BackendState.WARM or counting_coming:
-                found += 1
-                if found == needs:
+                found += backend.worth
+                if found >= needs - _WORTH_SLACK:
                     return backend.index
         return len(self.backends)
 
@@ -189,6 +203,25 @@ class Pool:
             self.idle[backend.idle_position] = last
             last.idle_position = backend.idle_position
         backend.idle_position = -1
+
+    def executed(self, backend: Backend, execution_s: float) -> None:
+        """Take in how long one execution took at a backend."""
+        backend.executions_count += 1
+        weight = max(_WEIGHT_OF_NEWEST, 1.0 / backend.executions_count)
+        backend.execution_s += weight * (execution_s - backend.execution_s)
+
+    def weigh(self, execution_mean_s: float) -> None:
+        """Find out what each backend is worth where executions take `execution_mean_s` in the mean.
+
+        The unit is a backend of the list's first slots and of mean speed.
+        """
+        for backend in self.backends:
+            speed = 1.0
+            if backend.executions_count >= _EXECUTIONS_COUNT_MIN and backend.execution_s > 0.0:
+                ratio = execution_mean_s / backend.execution_s
+                if not 1.0 / _SPEED_BAND <= ratio <= _SPEED_BAND:
+                    speed = min(_SPEED_MAX, max(_SPEED_MIN, ratio))
+            backend.worth = backend.slots / self.backends[0].slots * speed
 
     # -- health --
 

@@ -221,7 +221,9 @@ class Service:
                 self._fit_prefix(self.rule.needs)
         elif outcome is Outcome.SERVED and backend.faults_in_row:
             self.pool.succeeded(backend)
-        self._learning.ended(ticket, outcome, now, execution_s, broken=fault is not None)
+        took_s = self._learning.ended(ticket, outcome, now, execution_s, broken=fault is not None)
+        if took_s is not None:
+            self.pool.executed(backend, took_s)
         if idle and self._late is not None:
             self._late.idle_heard(backend.index)
         return self._serve_queue(now) if self._queue.count else _NOTHING
@@ -306,6 +308,7 @@ class Service:
             )
         )
         self._execution_s = self.decision.execution_mean_s
+        self.pool.weigh(self._execution_s)
         if self._late is not None:
             self._late.holds_count = holds_for(spec.late_binding, spec.sla.response_time_s, self._execution_s)
         # the grid of ticks stays where it was, however late this one came
@@ -316,10 +319,7 @@ class Service:
         return [*self._warm_missing(now), RecordDecision(self.decision, evidence)]
 
     def _fit_prefix(self, needs: int) -> None:
-        """Let the prefix hold `needs` working backends, around the holes.
-
-        Holes may push it past the user's maximum, which bounds the backends that work.
-        """
+        """Let the prefix hold `needs` working backends; holes may push it past the user's maximum."""
         prefix = self.pool.prefix_with(needs, counting_coming=self.spec.set_up_on_demand)
         self.pool.set_prefix(len(self.pool.backends) if self.spec.observe_only else prefix)
 

@@ -127,3 +127,31 @@ def test_giving_back_what_was_not_booked_is_our_own_mistake() -> None:
     pool.free(pool.at(1))
     with pytest.raises(AssertionError):
         pool.free(pool.at(1))
+
+
+def test_a_persistently_slow_backend_counts_for_what_it_is_worth() -> None:
+    """Two backends at half the speed count as one; chance differences of a tenth count as none."""
+    pool = _pool(6)
+    for index, execution_s in ((1, 0.05), (2, 0.1), (3, 0.1), (4, 0.055)):
+        for _ in range(200):
+            pool.executed(pool.at(index), execution_s)
+    pool.weigh(0.05)
+    assert pool.prefix_with(1, counting_coming=False) == 1
+    assert pool.prefix_with(2, counting_coming=False) == 3
+    assert pool.prefix_with(3, counting_coming=False) == 4
+
+
+def test_few_executions_say_nothing_of_speed() -> None:
+    """One slow answer does not make a slow backend."""
+    pool = _pool(3)
+    pool.executed(pool.at(1), 5.0)
+    pool.weigh(0.05)
+    assert pool.prefix_with(2, counting_coming=False) == 2
+
+
+def test_slots_count_in_units_of_the_first() -> None:
+    """A backend with four slots replaces two with two."""
+    specs = (BackendSpec("a:1", 2), BackendSpec("a:2", 4), BackendSpec("a:3", 2))
+    pool = Pool(specs, HealthSpec(), BackendState.WARM)
+    pool.weigh(0.05)
+    assert [pool.prefix_with(needs, counting_coming=False) for needs in (1, 2, 3, 4)] == [1, 2, 2, 3]
