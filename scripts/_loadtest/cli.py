@@ -211,7 +211,7 @@ def _run(options: dict[str, Any]) -> int:
     schedule = _schedule(options, np.random.default_rng([seed, 0]))
     click.echo(
         f"{len(schedule.times_s)} requests over {schedule.duration_s:.1f} s to "
-        f"{', '.join(target.authority for target in targets)}, seed {seed}",
+        f"{_named(targets)}, seed {seed}",
         err=True,
     )
     result = _test(
@@ -345,10 +345,8 @@ def _report(options: dict[str, Any], result: Result, note: str, seed: int) -> No
         written = report.write_files(directory, content, rows, result.histogram)
         if can_plot():
             path = directory / "plot.png"
-            targets = ", ".join(target.authority for target in options["targets"])
-            write_plot(
-                path, result.table, rows, result.options, f"{targets}: {summary.goodput_per_s:.1f}/s good"
-            )
+            title = f"{_named(options['targets'])}: {summary.goodput_per_s:.1f}/s good"
+            write_plot(path, result.table, rows, result.options, title)
             written.append(path)
     except OSError as error:
         raise LoadtestError(
@@ -357,3 +355,10 @@ def _report(options: dict[str, Any], result: Result, note: str, seed: int) -> No
     click.echo(f"written    {', '.join(str(path) for path in written)}", err=True)
     if not can_plot():
         click.echo("no plot: matplotlib is not installed (pip install 'swayam-proxy[report]')", err=True)
+
+
+def _named(targets: tuple[Target, ...], shown_max: int = 4) -> str:
+    """Return the targets, the first few by name."""
+    shown = [target.authority for target in targets[:shown_max]]
+    rest_count = len(targets) - len(shown)
+    return ", ".join(shown) + (f" and {rest_count} more" if rest_count else "")
