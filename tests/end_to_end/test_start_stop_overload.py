@@ -305,7 +305,9 @@ async def test_f36_ten_times_the_capacity(tmp_path: Path, places: Places, serve:
     """Overload is refused early, costs bounded memory and little of the capacity, and leaves no mark."""
     backends_count, execution_s, lasts_s = 5, 0.1, 30.0
     backend_places = places(backends_count)
-    with proxy_over(tmp_path, backend_places, slots=1, queue={"wait_max": "300ms"}) as process:
+    with proxy_over(
+        tmp_path, backend_places, slots=1, execution_time="100ms", queue={"wait_max": "1s"}
+    ) as process:
         process.start()
         backends = MeasuredBackends(execution_s)
         for number, place in enumerate(backend_places):
