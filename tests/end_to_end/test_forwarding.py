@@ -204,3 +204,25 @@ async def test_every_method_and_an_unknown_status_pass(one: Service, serve: Serv
     for method in ("GET", "PUT", "DELETE", "OPTIONS", "PATCH", "PROPFIND", "REPORT"):
         message = await client.ask(method, one.path)
         assert (message.status, message.body) == (299, method.encode())
+
+
+async def test_an_absolute_target_names_the_host(one: Service, serve: Serve, connect: Connect) -> None:
+    """`GET http://host/path` is forwarded as a path with that host, whatever the Host field says."""
+    backend = await serve(one.places[0], always(answer()))
+    client = await connect()
+    await client.send(request("GET", f"http://absolute.test{one.path}/x?y", host="other.test"))
+    assert (await client.read_answer()).status == 200
+    seen = backend.requests[0]
+    assert (seen.target, seen.one("host")) == (f"{one.path}/x?y", b"absolute.test")
+
+
+async def test_methods_that_a_reverse_proxy_cannot_serve_are_refused(connect: Connect) -> None:
+    """CONNECT and the preface of HTTP/2 are refused and closed, never tunnelled."""
+    for data in (
+        b"CONNECT models.test:443 HTTP/1.1\r\nHost: models.test:443\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ):
+        client = await connect()
+        await client.send(data)
+        assert (await client.read_answer()).status in {400, 404, 405, 501, 505}
+        assert await client.wait_for_end(2.0) == b""
