@@ -15,6 +15,7 @@ from swayam_proxy.core.errors import ModelError
 from swayam_proxy.core.model.response import ResponseTarget
 from swayam_proxy.core.model.service_time import Distribution
 from swayam_proxy.core.model.setting import Setting
+from swayam_proxy.core.model.waiting_late import holds_for
 from swayam_proxy.core.vocabulary import DispatchPolicy
 
 N_MAX = 1_000_000
@@ -49,7 +50,7 @@ def least_backends(
     frontends_count: int = 1,
     slots: int = 1,
     round_trip_s: float = ROUND_TRIP_S,
-    holds_count: int = 3,
+    holds_count: int | None = None,
     dispersion: float = 1.0,
     start: int | None = None,
     n_max: int = N_MAX,
@@ -64,7 +65,8 @@ def least_backends(
         raise ModelError(
             f"no capacity for rate {rate_per_s!r}, threshold {response_time_s!r}, level {level!r}"
         )
-    setting = Setting(policy, slots, frontends_count, round_trip_s, holds_count, dispersion=dispersion)
+    holds = holds_for(response_time_s, service.mean_s) if holds_count is None else holds_count
+    setting = Setting(policy, slots, frontends_count, round_trip_s, holds, dispersion=dispersion)
     goal = target if target is not None else ResponseTarget(service, response_time_s)
     if rate_per_s <= 0.0:
         return Capacity(0, goal.best_share >= level, "idle", ((0, goal.best_share),), 0.0)

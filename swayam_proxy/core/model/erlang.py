@@ -19,7 +19,7 @@ from scipy.special import gammaincc, gammaln
 
 from swayam_proxy.core.model.grid import Floats
 
-_SPREADS = 12.0
+_SPREADS = 7.0
 """How many standard deviations below its mean the number of busy servers is followed."""
 
 
@@ -48,26 +48,29 @@ def erlang_c(servers: float, erlangs: float, peakedness: float = 1.0) -> float:
 
 
 def busy_weights(
-    servers: int, erlangs: float, delayed: float, peakedness: float = 1.0
+    servers: Floats, erlangs: Floats, delayed: Floats, peakedness: float = 1.0
 ) -> tuple[Floats, Floats]:
     """Numbers of busy servers below all, and their probabilities, which add up to 1 - `delayed`.
 
-    They are in proportion to Poisson weights, as in M/M/n; what lies far below the mean is left out.
+    Three columns in, one row of numbers for all and a row of probabilities for each. They are in proportion
+    to Poisson weights, as in M/M/n; what lies far below the mean is left out.
     """
-    lowest = max(0, min(servers - 1, int(erlangs - _SPREADS * sqrt(erlangs * peakedness) - 20.0)))
-    busy = np.arange(lowest, servers, dtype=np.float64)
-    log_weights = busy / peakedness * log(max(erlangs, 1e-300) / peakedness) - gammaln(
-        busy / peakedness + 1.0
-    )
-    weights = np.exp(log_weights - log_weights.max())
-    return busy, weights * ((1.0 - delayed) / weights.sum())
+    least = float(erlangs.min())
+    most = int(servers.max()) - 1
+    lowest = max(0, min(int(servers.min()) - 1, int(least - _SPREADS * sqrt(least * peakedness) - 5.0)))
+    busy = np.arange(lowest, most + 1, dtype=np.float64)
+    log_factorials = gammaln(busy / peakedness + 1.0)
+    log_weights = busy / peakedness * np.log(np.maximum(erlangs, 1e-300) / peakedness) - log_factorials
+    log_weights = np.where(busy < servers, log_weights, -np.inf)
+    weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
+    return busy, weights * ((1.0 - delayed) / weights.sum(axis=1, keepdims=True))
 
 
-def all_of_sample(busy: Floats, servers: int, sample_count: int) -> Floats:
+def all_of_sample(busy: Floats, servers: Floats, sample_count: int) -> Floats:
     """Probability that `sample_count` different servers drawn at random are all among the busy ones."""
-    share = np.ones_like(busy)
-    for k in range(min(sample_count, servers)):
-        share = share * np.maximum(0.0, busy - k) / (servers - k)
+    share = np.minimum(busy / servers, 1.0)
+    for k in range(1, sample_count):
+        share = share * np.where(servers > k, np.maximum(0.0, busy - k) / np.maximum(servers - k, 1.0), 1.0)
     return share
 
 

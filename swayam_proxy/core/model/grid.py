@@ -26,8 +26,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.floating[Any]]
 Complexes = npt.NDArray[np.complexfloating[Any]]
 
-_WRAP = 1e-10
-"""What wraps around is multiplied by this; rounding errors grow by its square root at most."""
+_WRAP = 1e-9
+"""What wraps around is multiplied by this, and rounding errors by less than its inverse."""
 
 
 def masses_from_limited_mean(limited_mean: Floats, step: float) -> Floats:
@@ -84,7 +84,7 @@ class Circle:
         """Prepare for arrays of this length."""
         self.points_count = points_count
         size = 1
-        while size < 2 * points_count:
+        while size < points_count + points_count // 4:
             size *= 2
         self._size = size
         self._shrink = np.exp(np.log(_WRAP) / size * np.arange(points_count))

@@ -78,10 +78,9 @@ class Lattice:
         limited = self.service.residual_limited_mean(self.edges_s * speed) / speed
         return masses_from_limited_mean(limited, self.step_s)
 
-    def work_survival(self, loads: Floats, wait_survival: Floats) -> Floats:
-        """The level-crossing equation: P(V > point) from P(W > point), one row per load (a column)."""
-        through = self.circle.values(self.residual_series * self.circle.series(wait_survival))
-        through -= self._residual_beyond * wait_survival[..., :1]
-        work: Floats = loads * (self.residual_survival + through)
-        work[..., :1] = loads
-        return np.clip(work, 0.0, 1.0, out=work)
+    def crossing_series(self, loads: Floats, found_busy: Floats) -> Complexes:
+        """Series of the level-crossing equation's right side beside rho residual_series series(P(W > point)).
+
+        P(W > 0) is asked for since that function jumps there. Columns in, one row each out.
+        """
+        return loads * self.circle.series(self.residual_survival - self._residual_beyond * found_busy)

@@ -41,7 +41,7 @@ from swayam_proxy.core.model.waiting_central import delays, least_residual_serie
 _PRESENT_MAX = 24
 """Requests at one backend that are told apart; more are rare where anybody plans to be."""
 _ROUNDS_MAX = 60
-_CLOSE = 1e-7
+_CLOSE = 2e-6
 
 
 def own_counts(lattice: Lattice, backends: list[int], erlangs: float, setting: Setting) -> WaitingTimes:
@@ -104,20 +104,34 @@ def _behind_others(lattice: Lattice, loads: Floats, setting: Setting, longer: fl
     found_busy = np.clip(1.0 - (1.0 - loads) / (1.0 - present / sources), 0.0, 1.0)
     open_share = _open_share(lattice, weights, sources)
     middle = 0.5 * (open_share[:, 1:] + open_share[:, :-1])
-    work: Floats = loads * lattice.residual_survival
-    survival = work
+    # P(V > v) = base + rho r * P(W > v), solved for what is left of P(W > v) beyond P(W > 0)/rho P(V > v)
+    circle = lattice.circle
+    base = lattice.crossing_series(loads, found_busy)
+    through = loads * lattice.residual_series
+    divisor = 1.0 - found_busy * lattice.residual_series
+    work = circle.values(base / divisor)
+    survival = moved_before = found_before = work  # so that the first step back is next to nothing
     for _ in range(_ROUNDS_MAX):
         falls = middle * np.maximum(work[:, :-1] - work[:, 1:], 0.0)
         shape = open_share[:, -1:] * work
-        shape[:, -1:] = open_share[:, -1:] * work[:, -1:]
         shape[:, :-1] = shape[:, -1:] + np.cumsum(falls[:, ::-1], axis=1)[:, ::-1]
         survival = found_busy * shape / np.maximum(shape[:, :1], 1e-300)
-        found = lattice.work_survival(loads, survival)
-        change = float(np.max(np.abs(found - work)))
-        work = found
-        if change < _CLOSE:
+        left = survival - found_busy / loads * work
+        found = np.clip(circle.values((base + through * circle.series(left)) / divisor), 0.0, 1.0)
+        moved = found - work
+        if float(np.abs(moved).max()) < _CLOSE:
             break
-    return 1.0 - survival[:, 0], masses_from_survival(survival)
+        work = np.clip(found - _overshoot(moved, moved_before) * (found - found_before), 0.0, 1.0)
+        moved_before, found_before = moved, found
+    return 1.0 - survival[:, 0], masses_from_survival(np.clip(survival, 0.0, 1.0))
+
+
+def _overshoot(moved: Floats, moved_before: Floats) -> Floats:
+    """How far to step back along the last step, so that the next move is least (Anderson 1965, one step)."""
+    turn = moved - moved_before
+    square = (turn * turn).sum(axis=1, keepdims=True)
+    step: Floats = (moved * turn).sum(axis=1, keepdims=True) / np.maximum(square, 1e-300)
+    return np.clip(step, -3.0, 0.9)
 
 
 def _present(loads: Floats, sources: int, spread: float) -> tuple[Floats, Floats]:

@@ -33,6 +33,8 @@ there the probability of a wait that 1 % exceed is met within a factor of 0.7 to
 and on the safe side more often than not; with one or two frontends it is overstated by a quarter.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from swayam_proxy.core.model.erlang import all_of_sample, busy_weights, erlang_c
@@ -41,6 +43,10 @@ from swayam_proxy.core.model.lattice import Lattice
 from swayam_proxy.core.model.setting import Setting, WaitingTimes
 from swayam_proxy.core.model.waiting_central import delays, peakedness
 
+HOLDS_COUNT = 3
+HOLDS_COUNT_TIGHT = 6
+TIGHT_MEANS = 2.5
+"""A promise of less than so many mean executions is tight: more holds bring it near a central queue."""
 _IDLE_TRIPS = 1.5
 """Round trips of a slot's time that a request costs beyond its execution when it was held."""
 _HELD_TRIPS = 3.5
@@ -50,98 +56,115 @@ _FINDS_IDLE = 0.35
 _STALE = 1.25
 """How much more often tries fail than with announcements that were always true."""
 _ROUNDS_MAX = 40
-_CLOSE = 1e-7
+_CLOSE = 2e-6
+
+
+def holds_for(response_time_s: float, execution_mean_s: float) -> int:
+    """Return at how many backends to hold a request, for dispatch and model alike."""
+    return HOLDS_COUNT_TIGHT if response_time_s < TIGHT_MEANS * execution_mean_s else HOLDS_COUNT
 
 
 def late_binding(lattice: Lattice, backends: list[int], erlangs: float, setting: Setting) -> WaitingTimes:
     """Solve for each number of backends."""
     trip_s = setting.round_trip_s
-    servers = [n * setting.slots for n in backends]
+    servers = np.array(backends, dtype=float)[:, None] * setting.slots
     z = peakedness(lattice.service, setting.dispersion)
-    stretched = np.empty((len(servers), 1))
-    missed, retried = np.empty_like(stretched), np.empty_like(stretched)
-    for row, n in enumerate(servers):
-        load = erlangs
-        if erlangs < n:
-            held = sum(_missing(n, erlangs, z, setting)[:2])
-            load = erlangs * (1.0 + _IDLE_TRIPS * held * trip_s / lattice.service.mean_s)
-        stretched[row] = load
-        delayed, missed[row], retried[row] = _missing(n, load, z, setting) if load < n else (1.0, 0.0, 0.0)
-        retried[row] = max(0.0, retried[row, 0] - delayed - missed[row, 0])
-    survival = _held_survival(lattice, np.array(servers, dtype=float)[:, None], stretched, missed, setting)
-    zero = 1.0 - survival[:, 0]
-    again = np.divide(retried[:, 0], zero, out=np.zeros_like(zero), where=zero > 0.0)
+    misses = _misses(servers, np.full_like(servers, erlangs), z, setting)
+    idling = _IDLE_TRIPS * trip_s / lattice.service.mean_s
+    loaded = erlangs * (1.0 + idling * (misses.all_busy + misses.missed))
+    misses = _misses(servers, loaded, z, setting)
+    survival = _held_survival(lattice, servers, loaded, misses.missed, setting)
+    stable = loaded < servers
+    zero = np.where(stable[:, 0], 1.0 - survival[:, 0], 0.0)
+    again = np.maximum(misses.first - survival[:, 0], 0.0)
+    again = np.divide(again, zero, out=np.zeros_like(zero), where=zero > 0.0)
     return WaitingTimes(
-        np.where(stretched[:, 0] < servers, zero, 0.0),
+        zero,
         trip_s * (1.0 + np.minimum(1.0, again)),
-        np.where(stretched < np.array(servers)[:, None], masses_from_survival(survival), 0.0),
+        np.where(stable, masses_from_survival(survival), 0.0),
         lattice.points_s + _HELD_TRIPS * trip_s,
     )
 
 
-def _missing(servers: int, erlangs: float, z: float, setting: Setting) -> tuple[float, float, float]:
-    """P(all busy), P(tries and holds all miss the idle ones), P(the first try fails)."""
-    delayed = erlang_c(servers, erlangs, z)
-    if erlangs <= 0.0:
-        return 0.0, 0.0, 0.0
-    busy, weights = busy_weights(servers, erlangs, delayed, z)
+@dataclass(frozen=True, slots=True)
+class _Misses:
+    """Columns: P(all slots busy), P(tries and holds miss the idle ones); a row: P(the first try fails)."""
+
+    all_busy: Floats
+    missed: Floats
+    first: Floats
+
+
+def _misses(servers: Floats, erlangs: Floats, z: float, setting: Setting) -> _Misses:
+    pairs = zip(servers[:, 0].tolist(), erlangs[:, 0].tolist(), strict=True)
+    all_busy = np.array([[erlang_c(n, a, z)] for n, a in pairs])
+    busy, weights = busy_weights(servers, np.minimum(erlangs, servers), all_busy, z)
     first, tries = _tries_fail(busy, servers, setting)
     held = all_of_sample(busy, servers, setting.holds_count * setting.slots)
-    return (
-        delayed,
-        min(1.0 - delayed, _STALE * float(weights @ (tries * held))),
-        delayed + float(weights @ first),
+    missed = _STALE * (weights * tries * held).sum(axis=1, keepdims=True)
+    return _Misses(
+        all_busy, np.minimum(1.0 - all_busy, missed), all_busy[:, 0] + (weights * first).sum(axis=1)
     )
 
 
-def _tries_fail(busy: Floats, servers: int, setting: Setting) -> tuple[Floats, Floats]:
+def _tries_fail(busy: Floats, servers: Floats, setting: Setting) -> tuple[Floats, Floats]:
     """P(the first try fails), P(all tries fail), given how many are busy."""
     frontends, slots = setting.frontends_count, setting.slots
-    idle = servers - busy
-    unlisted = (frontends - 1.0) / np.maximum(frontends + idle / slots - 1.0, 1e-9)
-    all_fail = np.ones_like(busy)
-    first = all_fail
-    for k in range(setting.tries_count):
-        known = busy / frontends + k
-        among = np.maximum(servers - known, 1e-9)
-        fails = np.clip(1.0 - idle / among, 0.0, 1.0) ** slots
-        if k == 0:
-            fails = fails * np.minimum(1.0, unlisted)
-            first = fails
-        all_fail = all_fail * fails
+    idle = np.maximum(servers - busy, 0.0)
+    if not setting.tries_count:
+        return np.ones_like(idle), np.ones_like(idle)
+    known = servers - busy / frontends
+    unlisted = np.minimum(1.0, (frontends - 1.0) / np.maximum(frontends + idle / slots - 1.0, 1e-9))
+    first = unlisted * np.clip(1.0 - idle / np.maximum(known, 1e-9), 0.0, 1.0) ** slots
+    all_fail = first
+    for k in range(1, setting.tries_count):
+        all_fail = all_fail * np.clip(1.0 - idle / np.maximum(known - k, 1e-9), 0.0, 1.0) ** slots
     return first, all_fail
 
 
 def _held_survival(
     lattice: Lattice, servers: Floats, erlangs: Floats, missed: Floats, setting: Setting
 ) -> Floats:
-    """P(W > point), one row per number of servers, by repeated substitution: about a digit a round."""
+    """P(W > point), one row per number of servers, by repeated substitution: about a digit a round.
+
+    Both equations are linear but for P(Y > w)^d, so that a round takes one transform there and one back. A
+    survival function jumps at 0, where the mass of a grid point counts half: hence the corrections.
+    """
+    circle = lattice.circle
     loads = np.minimum(erlangs / servers, 1.0)
     central = delays(lattice, servers, erlangs, setting.dispersion)
-    delayed, series = central.probability, central.series
-    masses = np.maximum(lattice.circle.values(series), 0.0)
+    series, delayed = central.series, central.probability
+    masses = np.maximum(circle.values(series), 0.0)
+    at_zero = masses[:, :1]
     all_busy = survival_from_masses(masses)
-    holds = np.minimum(setting.holds_count * setting.slots, servers)
+    holds = np.minimum(float(setting.holds_count * setting.slots), servers)
     apart, held_apart = 1.0 - 1.0 / servers, 1.0 - holds / servers
     waits = delayed * (1.0 - _FINDS_IDLE * held_apart * 3.0 / (2.0 + setting.frontends_count))
-    elsewhere = np.maximum(loads - delayed, 0.0)
-    circle = lattice.circle
-    divisor = elsewhere + delayed * apart * series
+
+    # P(W > w) = fixed + through P(Y > w)^d
+    fixed = circle.series(all_busy - 0.5 * held_apart * masses)
+    fixed = waits * (fixed - 0.5 * held_apart * at_zero)
+    through = waits * held_apart * series + missed
+    # P(Y > w) = rest + back P(W > w)
+    divisor = np.maximum(loads - delayed, 0.0) + delayed * apart * series
     divisor = np.where(np.abs(divisor) > 1e-12, divisor, 1.0)
+    rest = lattice.crossing_series(loads, waits + missed)
+    rest = (
+        rest - delayed * (circle.series(all_busy - 0.5 * apart * masses) - 0.5 * apart * at_zero)
+    ) / divisor
+    back = loads * lattice.residual_series / divisor
+
     work = np.repeat(lattice.residual_survival[None, :], len(servers), axis=0)
-    survival = work
+    wait_series = fixed
     for _ in range(_ROUNDS_MAX):
-        least = work**holds
-        both = circle.values(series * circle.series(least)) - 0.5 * masses
-        survival = waits * (all_busy + held_apart * both) + missed * least
-        survival[:, :1] = waits + missed
-        crossing = lattice.work_survival(loads, np.clip(survival, 0.0, 1.0))
-        rest = crossing - delayed * (all_busy - 0.5 * apart * masses)
-        rest[:, :1] = loads - delayed * (1.0 - apart * masses[:, :1])
-        found = np.clip(circle.values(circle.series(rest) / divisor), 0.0, 1.0)
+        wait_series = fixed + through * circle.series(work**holds)
+        found = circle.values(rest + back * wait_series)
+        np.clip(found, 0.0, 1.0, out=found)
         found[:, 0] = 1.0
-        change = float(np.max(np.abs(found - work)))
+        change = float(np.abs(found - work).max())
         work = found
         if change < _CLOSE:
             break
+    survival = circle.values(wait_series)
+    survival[:, :1] = waits + missed
     return np.minimum.accumulate(np.clip(survival, 0.0, 1.0), axis=-1)

@@ -1,6 +1,6 @@
-"""Waiting times by playing queues out, request by request: what the formulas of core/model are held against.
+"""Waiting times by playing queues out, request by request: what the formulas are held against.
 
-Shares no code with the package. Plain numpy and a heap; a model of each dispatch policy in its simplest words.
+Shares no code with the package. Plain numpy and a heap; each dispatch policy in its simplest words.
 Time is in seconds; every function takes a seeded generator and returns the waiting times of the requests
 after a warm-up (response time minus execution time, in the order of arrival or completion).
 
@@ -66,6 +66,52 @@ def _arrivals(
     return times.tolist(), rng.integers(0, frontends, count).tolist(), sampler(rng, (count,)).tolist()
 
 
+class _Counting:
+    """Frontends that go by their own counts, capped at their share of the slots; FIFO at the backends.
+
+    Beyond the cap a request waits in its frontend, first come first served.
+    """
+
+    def __init__(
+        self, rng: np.random.Generator, n: int, frontends: int, slots: int, two_choices: bool
+    ) -> None:
+        self.n, self.two_choices = n, two_choices
+        self.cap = max(1, -(-slots // frontends))
+        self.own = [[0] * n for _ in range(frontends)]
+        self.slot_free = [[0.0] * slots for _ in range(n)]
+        self.queues: list[deque[int]] = [deque() for _ in range(frontends)]
+        self.ends: list[tuple[float, int, int]] = []
+        self.rng = rng
+        self._draws: list[float] = []
+
+    def draw(self, below: int) -> int:
+        if not self._draws:
+            self._draws = self.rng.random(1 << 14).tolist()
+        return int(self._draws.pop() * below)
+
+    def choose(self, mine: list[int]) -> int:
+        """Return the backend with fewest own requests, of two or of all; -1 when all are at the cap."""
+        if self.two_choices and self.n > 1:
+            first = self.draw(self.n)
+            second = (first + 1 + self.draw(self.n - 1)) % self.n
+            better = first if mine[first] <= mine[second] else second
+            if mine[better] < self.cap:
+                return better
+        least = min(mine)
+        if least >= self.cap:
+            return -1
+        ties = [b for b, x in enumerate(mine) if x == least]
+        return ties[self.draw(len(ties))]
+
+    def place(self, f: int, b: int, now: float, service: float) -> float:
+        """Send a request to a backend; return when it starts."""
+        start = max(now, self.slot_free[b][0])
+        heapreplace(self.slot_free[b], start + service)
+        self.own[f][b] += 1
+        heappush(self.ends, (start + service, f, b))
+        return start
+
+
 def own_counts(
     rng: np.random.Generator,
     rate: float,
@@ -77,54 +123,27 @@ def own_counts(
     two_choices: bool,
     slots: int = 1,
 ) -> Waits:
-    """p2c or least-outstanding by each frontend's own counts, capped at its share of the slots.
-
-    Beyond the cap a request waits in its frontend, first come first served; at a backend likewise.
-    """
+    """p2c or least-outstanding by each frontend's own counts."""
     times, origins, services = _arrivals(rng, rate, frontends, sampler, count)
-    draws = iter(rng.random(4 * count).tolist())
-    cap = max(1, -(-slots // frontends))
-    own = [[0] * n for _ in range(frontends)]
-    slot_free = [[0.0] * slots for _ in range(n)]
-    queues: list[deque[int]] = [deque() for _ in range(frontends)]
-    ends: list[tuple[float, int, int]] = []
+    world = _Counting(rng, n, frontends, slots, two_choices)
     waits = [0.0] * count
 
-    def choose(mine: list[int]) -> int:
-        if two_choices and n > 1:
-            first = int(next(draws) * n)
-            second = (first + 1 + int(next(draws) * (n - 1))) % n
-            better = first if mine[first] <= mine[second] else second
-            if mine[better] < cap:
-                return better
-        least = min(mine)
-        if least >= cap:
-            return -1
-        ties = [b for b, x in enumerate(mine) if x == least]
-        return ties[int(next(draws) * len(ties))]
-
-    def place(k: int, f: int, b: int, now: float) -> None:
-        start = max(now, slot_free[b][0])
-        heapreplace(slot_free[b], start + services[k])
-        own[f][b] += 1
-        waits[k] = start - times[k]
-        heappush(ends, (start + services[k], f, b))
-
     def finish_until(limit: float) -> None:
-        while ends and ends[0][0] <= limit:
-            now, f, b = heappop(ends)
-            own[f][b] -= 1
-            if queues[f]:
-                place(queues[f].popleft(), f, choose(own[f]) if cap > 1 else b, now)
+        while world.ends and world.ends[0][0] <= limit:
+            now, f, b = heappop(world.ends)
+            world.own[f][b] -= 1
+            if world.queues[f]:
+                k = world.queues[f].popleft()
+                waits[k] = world.place(f, world.choose(world.own[f]), now, services[k]) - times[k]
 
     for k, now in enumerate(times):
         finish_until(now)
         f = origins[k]
-        b = -1 if queues[f] else choose(own[f])
+        b = -1 if world.queues[f] else world.choose(world.own[f])
         if b < 0:
-            queues[f].append(k)
+            world.queues[f].append(k)
         else:
-            place(k, f, b, now)
+            waits[k] = world.place(f, b, now, services[k]) - now
     finish_until(float("inf"))
     return np.array(waits[count // 10 :])
 

@@ -2,10 +2,11 @@
 
 Shares no code with the package. One-way trips take half a round trip each. The rules, from the design:
 
-- A request first tries up to `tries` backends that its frontend does not know to be busy, those first that told
-  this frontend that they are idle. A sidecar with a free slot runs it; any other refuses and remembers nothing.
-- Then it is held at `holds` different backends. A sidecar with a free slot grants the oldest hold; the slot is
-  leased until the request or its "not needed" comes. The first grant wins, the other holds are cancelled.
+- A request first tries up to `tries` backends that its frontend does not know to be busy, those first that
+  told this frontend that they are idle. A sidecar with a free slot runs it; any other refuses and remembers
+  nothing.
+- Then it is held at `holds` different backends. A sidecar with a free slot grants the oldest hold; the slot
+  is leased until the request or its "not needed" comes. The first grant wins, the others are cancelled.
 - A sidecar that falls free and has no hold tells one random frontend.
 
 A frontend knows a backend as busy while it runs a request of its own there, and for one mean execution time
