@@ -7,6 +7,7 @@
 
 from collections import deque
 from dataclasses import dataclass, replace
+from math import sqrt
 
 from swayam_proxy.core.late_binding import holds_for
 from swayam_proxy.core.model.capacity import Capacity, least_backends
@@ -61,9 +62,9 @@ class PeerLoad:
     """What the other frontends expect, as far as it is fresh; sums over `fresh_count` of them."""
 
     fresh_count: int = 0
-    rate_per_s: float = 0.0
     forecast_per_s: float = 0.0
-    spread_per_s: float = 0.0
+    spread_squares: float = 0.0
+    """(1/s)^2; added up, for the errors of frontends are noise of their own counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +84,19 @@ class DecisionInputs:
     """The largest need within the hold, before this tick."""
     needs_before: int = 0
     """In force until now."""
+    search_from: int | None = None
+    """Where the search for n begins: its time depends on it, and the shares from the sixth digit on."""
 
 
-def decide(terms: DecisionTerms, inputs: DecisionInputs, start: int | None = None) -> Decision:
-    """Return how many backends the promise needs, and what is in force after the hold.
-
-    `start` is where the search begins; it changes how long it takes, never the answer.
-    """
+def decide(terms: DecisionTerms, inputs: DecisionInputs) -> Decision:
+    """Return how many backends the promise needs, and what is in force after the hold."""
     service = fit(inputs.execution, terms.execution_s, terms.execution_cv)
-    load_per_s = global_load_per_s(terms.sla.burst, inputs)
-    capacity = capacity_at(terms, inputs, service, load_per_s, start)
+    everyone = global_forecast(inputs)
+    load_per_s = load_to_carry_per_s(terms.sla.burst, everyone)
+    capacity = capacity_at(terms, inputs, service, load_per_s)
     wanted = max(terms.needs_min, min(capacity.needs, terms.needs_max))
     needs = max(wanted, inputs.held_needs)
-    return _record(terms, inputs, service, load_per_s, capacity, needs)
+    return _record(terms, inputs, service, everyone, load_per_s, capacity, needs)
 
 
 def capacity_at(
@@ -103,7 +104,6 @@ def capacity_at(
     inputs: DecisionInputs,
     service: ServiceTime,
     load_per_s: float,
-    start: int | None = None,
 ) -> Capacity:
     """Return what the model says for a load, all else being as it is."""
     return least_backends(
@@ -116,25 +116,38 @@ def capacity_at(
         slots=terms.slots,
         holds_count=holds_for(terms.late_binding, terms.sla.response_time_s, service.mean_s),
         dispersion=inputs.forecast.dispersion,
-        start=start,
+        start=inputs.search_from,
         n_max=max(1, terms.needs_max),
     )
 
 
-def global_load_per_s(burst: float | None, inputs: DecisionInputs) -> float:
-    """Return the load of all frontends with the burst applied.
+def global_forecast(inputs: DecisionInputs) -> Forecast:
+    """Return the forecast of all frontends together.
 
-    Fresh peers count with their own forecasts; for each of the others our own stands in [deck: L = F x L'].
-    The errors of frontends are taken to go together: a surge reaches all of them.
+    Fresh peers count with their own forecasts. Each of the others is taken to expect what those that are
+    known expect on average, ourselves among them; with no fresh peer that is the deck's L = F x L'.
     """
-    forecast, peers = inputs.forecast, inputs.peers
-    alike = max(1, inputs.frontends_count - peers.fresh_count)
-    mean = alike * forecast.mean_per_s + peers.forecast_per_s
-    if burst is not None:
-        return burst * mean
-    spread = alike * forecast.spread_per_s + peers.spread_per_s
-    whole = replace(forecast, mean_per_s=mean, spread_per_s=spread)
-    return whole.quantile(AUTO_BURST_QUANTILE)
+    own, peers = inputs.forecast, inputs.peers
+    known_count = 1 + peers.fresh_count
+    scale = max(known_count, inputs.frontends_count) / known_count
+    return replace(
+        own,
+        mean_per_s=scale * (own.mean_per_s + peers.forecast_per_s),
+        spread_per_s=scale * sqrt(own.spread_per_s**2 + peers.spread_squares),
+        current_per_s=scale * (own.current_per_s + peers.forecast_per_s),
+    )
+
+
+def load_to_carry_per_s(burst: float | None, forecast: Forecast) -> float:
+    """Return the load that the promise must hold at: the forecast with the burst applied."""
+    return forecast.quantile(AUTO_BURST_QUANTILE) if burst is None else burst * forecast.mean_per_s
+
+
+def own_share(decision: Decision) -> float:
+    """Return this frontend's part of the service's traffic, in (0, 1]; an equal part while there is none."""
+    if decision.forecast_per_s <= 0.0 or decision.global_forecast_per_s <= 0.0:
+        return 1.0 / decision.frontends_count
+    return min(1.0, decision.forecast_per_s / decision.global_forecast_per_s)
 
 
 def _reason(terms: DecisionTerms, inputs: DecisionInputs, capacity: Capacity, needs: int) -> DecisionReason:
@@ -155,19 +168,19 @@ def _record(
     terms: DecisionTerms,
     inputs: DecisionInputs,
     service: ServiceTime,
+    everyone: Forecast,
     load_per_s: float,
     capacity: Capacity,
     needs: int,
 ) -> Decision:
     """Write down a decision with all that led to it."""
-    forecast, peers = inputs.forecast, inputs.peers
-    alike = max(1, inputs.frontends_count - peers.fresh_count)
+    forecast, fresh_count = inputs.forecast, inputs.peers.fresh_count
     reason = _reason(terms, inputs, capacity, needs)
     burst = "auto" if terms.sla.burst is None else f"{terms.sla.burst:g}"
-    others = f" + {peers.forecast_per_s:.1f}/s of {peers.fresh_count} peers" if peers.fresh_count else ""
     text = (
-        f"load {load_per_s:.1f}/s ({alike} frontends x {forecast.mean_per_s:.1f}/s{others}, "
-        f"burst {burst}), execution {service.mean_s * 1000.0:.1f} ms (cv {service.cv:.2f}): "
+        f"load {load_per_s:.1f}/s (own {forecast.mean_per_s:.1f}/s of {everyone.mean_per_s:.1f}/s, "
+        f"{inputs.frontends_count} frontends, {fresh_count} heard, burst {burst}), "
+        f"execution {service.mean_s * 1000.0:.1f} ms (cv {service.cv:.2f}): "
         f"needs {capacity.needs}, uses {needs}, {reason}"
     )
     return Decision(
@@ -180,7 +193,8 @@ def _record(
         binding=capacity.binding,
         text=text,
         rate_per_s=forecast.current_per_s,
-        global_rate_per_s=forecast.current_per_s * alike + peers.rate_per_s,
+        global_rate_per_s=everyone.current_per_s,
+        global_forecast_per_s=everyone.mean_per_s,
         forecast_per_s=forecast.mean_per_s,
         forecast_spread_per_s=forecast.spread_per_s,
         load_per_s=load_per_s,
@@ -256,8 +270,13 @@ class PrefixRule:
     def decide(self, inputs: DecisionInputs) -> Decision:
         """Decide, and remember what is needed now for the hold."""
         now = inputs.at
-        self.inputs = replace(inputs, held_needs=self._hold.largest(now), needs_before=self.needs)
-        decision = decide(self.terms, self.inputs, self._model_needs)
+        self.inputs = replace(
+            inputs,
+            held_needs=self._hold.largest(now),
+            needs_before=self.needs,
+            search_from=self._model_needs,
+        )
+        decision = decide(self.terms, self.inputs)
         self._model_needs = decision.model_needs
         self._hold.saw(now, max(self.terms.needs_min, min(decision.model_needs, self.terms.needs_max)))
         self._now_in_force(now, decision.needs)

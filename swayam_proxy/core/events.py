@@ -59,8 +59,33 @@ class PeersCounted:
 
 
 @dataclass(frozen=True, slots=True)
+class PeersHeard:
+    """What the other frontends expect of one service, as far as it is fresh: sums over `fresh_count` of them.
+
+    `execution` is what they have measured, merged, in the form of `ExecutionSummary.to_numbers`; empty when
+    nothing is known.
+    """
+
+    service_name: str
+    fresh_count: int
+    forecast_per_s: float
+    spread_squares: float
+    """Sum of the squared spreads, (1/s)^2."""
+    execution: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DrainBegan:
     """No new request is taken from here on; those in flight and in the queue may end."""
 
 
-Event = WakeupCame | BackendProbed | BackendReported | HoldGranted | BackendIdled | PeersCounted | DrainBegan
+Event = (
+    WakeupCame
+    | BackendProbed
+    | BackendReported
+    | HoldGranted
+    | BackendIdled
+    | PeersCounted
+    | PeersHeard
+    | DrainBegan
+)

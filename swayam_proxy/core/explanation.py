@@ -41,12 +41,12 @@ def explain(
     load, needs = decision.load_per_s, decision.model_needs
 
     def needs_at_load(ratio: float) -> int:
-        return capacity_at(terms, inputs, service, load * ratio, needs).needs
+        return capacity_at(terms, inputs, service, load * ratio).needs
 
     def needs_at_execution(ratio: float) -> int:
         # time has no scale: executions r times as long are a threshold r times shorter at r times the rate
         sla = replace(terms.sla, response_time_s=terms.sla.response_time_s / ratio)
-        return capacity_at(replace(terms, sla=sla), inputs, service, load * ratio, needs).needs
+        return capacity_at(replace(terms, sla=sla), inputs, service, load * ratio).needs
 
     grows = shrinks = slower = None
     if load > 0.0 and needs <= terms.needs_max:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 
 from swayam_proxy.core.commands import Command
+from swayam_proxy.core.decision import PeerLoad
 from swayam_proxy.core.events import (
     BackendIdled,
     BackendProbed,
@@ -16,6 +17,7 @@ from swayam_proxy.core.events import (
     Event,
     HoldGranted,
     PeersCounted,
+    PeersHeard,
     WakeupCame,
 )
 from swayam_proxy.core.explanation import Explanation, explain
@@ -51,7 +53,7 @@ class Frontend:
         self._ordered = tuple(self._services.values())
         for position, service in enumerate(self._ordered):
             service.position = position
-            service.decide_at += service.spec.tick_s * position / len(self._services)
+            service.scaling.decide_at += service.spec.tick_s * position / len(self._services)
             self._schedule(service)
 
     @property
@@ -145,6 +147,10 @@ class Frontend:
             case PeersCounted(frontends_count):
                 self._frontends_count = max(1, frontends_count)
                 return ()
+            case PeersHeard(service_name, fresh_count, forecast_per_s, spread_squares, execution):
+                peers = PeerLoad(fresh_count, forecast_per_s, spread_squares)
+                self._services[service_name].scaling.peers_heard(peers, execution)
+                return ()
             case DrainBegan():
                 self._draining = True
                 return [command for each in self._ordered for command in each.drain(now)]
@@ -180,9 +186,9 @@ class Frontend:
     def explain(self, now: float) -> tuple[Explanation, ...]:
         """Return why each service's prefix is what it is; services that have not decided yet are left out."""
         return tuple(
-            explain(service.rule.terms, service.rule.inputs, service.decision, service.rule.since, now)
-            for service in self._ordered
-            if service.decision is not None and service.rule.inputs is not None
+            explain(scaling.rule.terms, scaling.rule.inputs, scaling.decision, scaling.rule.since, now)
+            for scaling in (service.scaling for service in self._ordered)
+            if scaling.decision is not None and scaling.rule.inputs is not None
         )
 
     def snapshot(self, now: float) -> FrontendSnapshot:

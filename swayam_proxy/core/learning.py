@@ -5,7 +5,7 @@ off by a timeout counts as "at least this long", a client that left says nothing
 """
 
 from swayam_proxy.core.measurement import Measurement
-from swayam_proxy.core.model.execution import ExecutionStatistics, ExecutionSummary
+from swayam_proxy.core.model.execution import ExecutionStatistics, ExecutionSummary, merge
 from swayam_proxy.core.ticket import Ticket
 from swayam_proxy.core.vocabulary import Outcome
 
@@ -13,12 +13,13 @@ from swayam_proxy.core.vocabulary import Outcome
 class Learning:
     """The promise's record and the execution times of one service at one frontend."""
 
-    __slots__ = ("_executions", "_response_time_s", "measurement")
+    __slots__ = ("_executions", "_of_peers", "_response_time_s", "measurement")
 
     def __init__(self, response_time_s: float, now: float) -> None:
         """Judge answers by `response_time_s`."""
         self._response_time_s = response_time_s
         self._executions = ExecutionStatistics()
+        self._of_peers: ExecutionSummary | None = None
         self.measurement = Measurement(now)
 
     def ended(
@@ -46,6 +47,15 @@ class Learning:
         """Take in that a request was not taken: the promise is broken for it."""
         self.measurement.ended(now, good=False)
 
-    def executions(self, now: float) -> ExecutionSummary:
-        """Return the statistics of execution times."""
+    def peers_measured(self, execution: tuple[float, ...]) -> None:
+        """Take in what the other frontends have measured, merged; it replaces what was known of them."""
+        self._of_peers = ExecutionSummary.from_numbers(execution) if execution else None
+
+    def own_executions(self, now: float) -> ExecutionSummary:
+        """Return this frontend's own statistics of execution times, for its peers."""
         return self._executions.summary(now)
+
+    def executions(self, now: float) -> ExecutionSummary:
+        """Return the statistics of execution times, merged with the peers' ones."""
+        own = self._executions.summary(now)
+        return own if self._of_peers is None else merge([own, self._of_peers])

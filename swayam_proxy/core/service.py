@@ -6,26 +6,20 @@ The request path (`admit`, `rebook`, `finish`, `cancel`) is plain methods on sma
 """
 
 from collections.abc import Sequence
-from functools import partial
 
-from swayam_proxy.core.commands import Command, ForwardRequest, RecordDecision, RejectRequest
-from swayam_proxy.core.decision import DecisionInputs, PrefixRule
+from swayam_proxy.core.commands import Command, ForwardRequest, RejectRequest
 from swayam_proxy.core.dispatch import make_chooser
-from swayam_proxy.core.evidence import to_evidence
 from swayam_proxy.core.late_binding import LateBinding, holds_for
 from swayam_proxy.core.learning import Learning
-from swayam_proxy.core.lifecycle import REPORTED
-from swayam_proxy.core.model.load import LoadForecaster
 from swayam_proxy.core.pool import Backend, Pool
 from swayam_proxy.core.queueing import RequestQueue
 from swayam_proxy.core.retrying import RetryBudget
-from swayam_proxy.core.setup import SetUp
+from swayam_proxy.core.scaling import Scaling
 from swayam_proxy.core.snapshot import ServiceSnapshot, backend_snapshots
 from swayam_proxy.core.ticket import Ticket
 from swayam_proxy.core.vocabulary import (
     NEVER,
     BackendState,
-    Decision,
     DispatchPolicy,
     Fault,
     Outcome,
@@ -57,28 +51,20 @@ class Service:
         self._queue = RequestQueue()
         self._budget = RetryBudget(spec.retry.budget_ratio, now)
         self._learning = Learning(spec.sla.response_time_s, now)
-        self._load = LoadForecaster(now)
-        self.rule = PrefixRule(spec, now)
-        self._share = 1.0 / frontends_count
-        self._setup = SetUp(spec.name, self.pool, spec.setup_s)
+        self.scaling = Scaling(spec, self.pool, self._learning, now, frontends_count)
         self._refusals: dict[str, int] = {}
         self._retries: dict[str, int] = {}
         self._in_flight_count = 0
         self._orders: list[Command] = []
-        self._execution_s = spec.execution_s
-        """The mean that the last decision used."""
-        self.decision: Decision | None = None
-        self.decide_at = now
         self.scheduled_at = NEVER
         """When the frontend has a wake-up for this service, and `position` is its place there."""
         self.position = 0
-        self._fit_prefix(self.rule.needs)
 
     # -- the request path --
 
     def admit(self, now: float, deadline: float, replayable: bool) -> Ticket | Refusal:
         """Count an arrival; book a slot for it, let it wait, or refuse it."""
-        self._load.count(now)
+        self.scaling.load.count(now)
         ticket = Ticket(self.spec.name, now, deadline)
         ticket.replayable = replayable
         if not self._queue.count:
@@ -91,7 +77,7 @@ class Service:
 
     def _choose(self, ticket: Ticket, now: float) -> Backend | None:
         if self._late is None:
-            return self._chooser.choose(self.pool, self._share, ticket.tried)
+            return self._chooser.choose(self.pool, self.scaling.share, ticket.tried)
         return self._late.choose_try(ticket, now) if ticket.replayable else None
 
     def _book(self, ticket: Ticket, backend: Backend, now: float, grant: int = 0) -> None:
@@ -110,8 +96,7 @@ class Service:
         queue_spec = self.spec.queue
         if self.pool.prefix == 0:
             # a call for a service that runs nowhere: its first backend is set up at once
-            self._fit_prefix(self.rule.called(now))
-            self._orders += self._warm_missing(now)
+            self._orders += self.scaling.called_from_zero(now)
         if not (self.pool.usable or self.spec.set_up_on_demand):
             return self._refuse(RefusalReason.NO_BACKEND, now)
         if self._queue.count >= queue_spec.count_max:
@@ -135,10 +120,10 @@ class Service:
 
     def expected_wait_s(self, now: float) -> float:
         """Return how long a request that joined the queue now would wait, in seconds."""
-        slots = max(1.0, self.pool.usable_slots * self._share)
-        wait_s = (self._queue.count + 1) * self._execution_s / slots
+        slots = max(1.0, self.pool.usable_slots * self.scaling.share)
+        wait_s = (self._queue.count + 1) * self.scaling.execution_s / slots
         if not self.pool.usable:
-            wait_s += self._setup.warm_in_s(now)
+            wait_s += self.scaling.warm_in_s(now)
         return wait_s
 
     def _refuse(self, reason: RefusalReason, now: float) -> Refusal:
@@ -155,7 +140,7 @@ class Service:
         failed = self._release(ticket)
         self.pool.faulted(failed, now)
         ticket.tried = (*ticket.tried, failed.index)
-        self._fit_prefix(self.rule.needs)
+        self.scaling.fit()
         if ticket.attempts < self.spec.retry.attempts_max:
             backend = self._untried(ticket)
             if backend is not None and self._budget.take(now):
@@ -173,7 +158,7 @@ class Service:
 
         The prefix grows to take the latter in, so that calls never leave it.
         """
-        backend = self._chooser.choose(self.pool, self._share, ticket.tried)
+        backend = self._chooser.choose(self.pool, self.scaling.share, ticket.tried)
         if backend is not None:
             return backend
         untried = [b for b in self.pool.usable if b.index not in ticket.tried]
@@ -193,7 +178,7 @@ class Service:
         backend = self._release(ticket)
         ticket.tried = (*ticket.tried, backend.index)
         if self._late is not None:
-            self._late.busy_heard(backend.index, now, self._execution_s)
+            self._late.busy_heard(backend.index, now, self.scaling.execution_s)
         if not self._queue.count and (other := self._choose(ticket, now)) is not None:
             self._book(ticket, other, now)
             return ticket
@@ -218,7 +203,7 @@ class Service:
         backend = self._release(ticket)
         if fault is not None:
             if self.pool.faulted(backend, now):
-                self._fit_prefix(self.rule.needs)
+                self.scaling.fit()
         elif outcome is Outcome.SERVED and backend.faults_in_row:
             self.pool.succeeded(backend)
         took_s = self._learning.ended(ticket, outcome, now, execution_s, broken=fault is not None)
@@ -248,7 +233,7 @@ class Service:
         commands = self._reject(self._queue.expired(now), RefusalReason.WAIT_TOO_LONG, now)
         while (ticket := self._queue.first()) is not None:
             if self._late is None:
-                backend = self._chooser.choose(self.pool, self._share, ())
+                backend = self._chooser.choose(self.pool, self.scaling.share, ())
             else:
                 backend = self._late.take_hinted() if ticket.replayable else None
             if backend is None:
@@ -279,59 +264,29 @@ class Service:
     @property
     def next_wakeup(self) -> float:
         """When `wake` wants to be called."""
-        return min(self.decide_at, self._queue.sweep_at, self.pool.next_return())
+        return min(self.scaling.decide_at, self._queue.sweep_at, self.pool.next_return())
 
     def wake(self, now: float, frontends_count: int) -> list[Command]:
         """Do whatever is due: end ejections, reject what waited too long, decide."""
         commands: list[Command] = []
-        if self.pool.readmit(now) or self._setup.give_up_overdue(now):
-            self._fit_prefix(self.rule.needs)
-        if now >= self.decide_at:
-            commands += self._decide(now, frontends_count)
+        self.scaling.end_pauses(now)
+        if now >= self.scaling.decide_at:
+            commands += self.scaling.decide(now, frontends_count)
+            if self._late is not None:
+                sla = self.spec.sla
+                self._late.holds_count = holds_for(
+                    self.spec.late_binding, sla.response_time_s, self.scaling.execution_s
+                )
         if self._queue.count:
             commands += self._serve_queue(now)
             if self._late is not None:
                 commands += self._late.refresh(self._queue, now)
         return commands
 
-    def _decide(self, now: float, frontends_count: int) -> list[Command]:
-        spec = self.spec
-        horizon_s = self._setup.duration_s + spec.tick_s
-        self._share = 1.0 / frontends_count
-        self.decision = self.rule.decide(
-            DecisionInputs(
-                at=now,
-                frontends_count=frontends_count,
-                horizon_s=horizon_s,
-                forecast=self._load.forecast(now, horizon_s),
-                execution=self._learning.executions(now),
-            )
-        )
-        self._execution_s = self.decision.execution_mean_s
-        self.pool.weigh(self._execution_s)
-        if self._late is not None:
-            self._late.holds_count = holds_for(spec.late_binding, spec.sla.response_time_s, self._execution_s)
-        # the grid of ticks stays where it was, however late this one came
-        self.decide_at += spec.tick_s * max(1.0, (now - self.decide_at) // spec.tick_s + 1.0)
-        self._fit_prefix(self.decision.needs)
-        assert self.rule.inputs is not None, "a decision has inputs"
-        evidence = partial(to_evidence, self.rule.terms, self.rule.inputs)
-        return [*self._warm_missing(now), RecordDecision(self.decision, evidence)]
-
-    def _fit_prefix(self, needs: int) -> None:
-        """Let the prefix hold `needs` working backends; holes may push it past the user's maximum."""
-        prefix = self.pool.prefix_with(needs, counting_coming=self.spec.set_up_on_demand)
-        self.pool.set_prefix(len(self.pool.backends) if self.spec.observe_only else prefix)
-
-    def _warm_missing(self, now: float) -> list[Command]:
-        if not self.spec.set_up_on_demand or self.spec.observe_only:
-            return []
-        return self._setup.order_missing(now)
-
     def backend_probed(self, index: int, healthy: bool, now: float) -> list[Command]:
         """Take in an active check; a fallen backend becomes a hole at once."""
         if self.pool.probed(self.pool.at(index), healthy=healthy):
-            self._fit_prefix(self.rule.needs)
+            self.scaling.fit()
         return self._serve_queue(now) if self._queue.count else []
 
     def backend_reported(
@@ -339,20 +294,14 @@ class Service:
     ) -> list[Command]:
         """Take in what a backend, or its provisioner, says of itself; news of an older set-up is ignored."""
         backend = self.pool.at(index)
-        if state is BackendState.LOST:
-            incarnation = 0  # a sidecar that comes back may have been started anew: it counts from 0
-        elif incarnation < backend.incarnation:
+        if not self.scaling.reported(backend, state, incarnation, setup_s, now):
             return []
-        backend.incarnation = incarnation
-        self._setup.reported(backend, state, setup_s, now)
-        if self.pool.signal(backend, REPORTED[state]):
-            self._fit_prefix(self.rule.needs)
         if self._late is not None:
             if state is BackendState.WARM:
                 self._late.idle_heard(index)
             else:
                 self._late.contact_lost(index)
-        return [*self._warm_missing(now), *(self._serve_queue(now) if self._queue.count else [])]
+        return [*self.scaling.warm_missing(now), *(self._serve_queue(now) if self._queue.count else [])]
 
     def granted(self, index: int, hold_id: int, now: float) -> list[Command]:
         """Take in that a backend leased a slot to one of our holds."""
@@ -374,15 +323,15 @@ class Service:
 
     def snapshot(self, now: float) -> ServiceSnapshot:
         """Return what is known now; alters nothing."""
-        spec, pool, decision = self.spec, self.pool, self.decision
+        spec, pool, decision = self.spec, self.pool, self.scaling.decision
         return ServiceSnapshot(
             name=spec.name,
             rate_per_s=decision.rate_per_s if decision else 0.0,
             forecast_per_s=decision.forecast_per_s if decision else 0.0,
             prefix=pool.prefix,
             prefix_min=spec.prefix_min,
-            prefix_max=self.rule.terms.needs_max,
-            needs=self.rule.needs,
+            prefix_max=self.scaling.rule.terms.needs_max,
+            needs=self.scaling.rule.needs,
             share_within=self._learning.measurement.share_within(now),
             sla=spec.sla,
             dispatch=spec.dispatch,

@@ -236,6 +236,7 @@ class Decision:
     text: str
     rate_per_s: float
     global_rate_per_s: float
+    global_forecast_per_s: float
     forecast_per_s: float
     forecast_spread_per_s: float
     load_per_s: float

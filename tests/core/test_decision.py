@@ -1,6 +1,8 @@
 """From inputs to a number of backends, with its reason."""
 
-from swayam_proxy.core.decision import DecisionInputs, PrefixRule, ShrinkHold
+from dataclasses import replace
+
+from swayam_proxy.core.decision import DecisionInputs, PeerLoad, PrefixRule, ShrinkHold, own_share
 from swayam_proxy.core.model.execution import ExecutionStatistics
 from swayam_proxy.core.model.load import Forecast
 from swayam_proxy.core.vocabulary import DecisionReason, ServiceSpec, Sla
@@ -90,3 +92,25 @@ def test_hold_is_a_sliding_maximum() -> None:
         now = step * 2.0
         seen.append((now, needs))
         assert hold.saw(now, needs) == max(n for at, n in seen if at > now - 10.0)
+
+
+def test_fresh_peers_count_with_their_own_forecasts() -> None:
+    """Traffic split 90/10: the busy frontend and the quiet one come to the same load."""
+    busy, quiet = _rule()[0], _rule()[0]
+    from_busy = busy.decide(replace(_inputs(1.0, 90.0, frontends_count=2), peers=PeerLoad(1, 10.0)))
+    from_quiet = quiet.decide(replace(_inputs(1.0, 10.0, frontends_count=2), peers=PeerLoad(1, 90.0)))
+    assert from_busy.load_per_s == from_quiet.load_per_s == 100.0
+    assert from_busy.needs == from_quiet.needs
+    assert own_share(from_busy) == 0.9
+    assert own_share(from_quiet) == 0.1
+
+
+def test_silent_peers_are_taken_to_expect_the_average() -> None:
+    """Of four frontends one is heard: the other two count as the mean of it and us."""
+    decision = _rule()[0].decide(replace(_inputs(1.0, 30.0, frontends_count=4), peers=PeerLoad(1, 10.0)))
+    assert decision.load_per_s == 80.0
+
+
+def test_a_quiet_frontend_among_silent_ones_has_an_equal_share() -> None:
+    """Without any traffic the share of slots is that of equals."""
+    assert own_share(_rule()[0].decide(_inputs(1.0, 0.0, frontends_count=4))) == 0.25

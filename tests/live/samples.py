@@ -42,6 +42,7 @@ def decision(service_name: str, prefix: int, needs: int, **more: Any) -> Decisio
         "text": "load=40/s, needs=2, uses=3",
         "rate_per_s": 20.0,
         "global_rate_per_s": 40.0,
+        "global_forecast_per_s": 42.0,
         "forecast_per_s": 21.0,
         "forecast_spread_per_s": 1.0,
         "load_per_s": 84.0,
