@@ -9,7 +9,7 @@ answer is infeasible where the execution time (and the messages) alone break the
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil, inf
+from math import ceil, inf, log
 
 from swayam_proxy.core.errors import ModelError
 from swayam_proxy.core.model.response import ResponseTarget
@@ -72,8 +72,8 @@ def least_backends(
         return Capacity(0, goal.best_share >= level, "idle", ((0, goal.best_share),), 0.0)
     erlangs = rate_per_s * service.mean_s
     floor = max(1, ceil(erlangs / slots))
-    search = _Search(lambda backends: goal.attainment(rate_per_s, backends, setting).tolist(), n_max)
     most = goal.share_unqueued(setting)
+    search = _Search(lambda backends: goal.attainment(rate_per_s, backends, setting).tolist(), most, n_max)
     feasible = most >= level
     needs = search.least(level if feasible else most - WAITING_WORTH, floor, start)
     binding = "execution" if not feasible else "load" if needs == floor else "promise"
@@ -84,12 +84,15 @@ def least_backends(
 class _Search:
     """The least n that suffices, asking for several n at a time: that costs little more than one."""
 
-    def __init__(self, shares: Callable[[list[int]], list[float]], n_max: int) -> None:
+    def __init__(self, shares: Callable[[list[int]], list[float]], most: float, n_max: int) -> None:
+        """Search up to `n_max` among `shares`, which approach `most` as n grows."""
         self._shares = shares
+        self._most = most
         self._known: dict[int, float] = {}
         self._n_max = n_max
 
     def at(self, backends: list[int]) -> tuple[tuple[int, float], ...]:
+        """Return (n, share) for each n asked for."""
         missing = [n for n in backends if n not in self._known]
         if missing:
             self._known.update(zip(missing, self._shares(missing), strict=True))
@@ -100,31 +103,36 @@ class _Search:
         if floor > self._n_max:
             return self._n_max + 1
         low, high = floor - 1, self._n_max + 1
-        first = floor + 1 if start is None else start
-        first = min(max(first, floor), self._n_max)
-        step = 1
-        batch = [n for n in (first - 1, first, first + 1) if floor <= n <= self._n_max]
-        while batch:
-            for n, share in self.at(batch):
+        if start is None:
+            batch = {floor, floor + 1, int(1.15 * floor) + 2, int(1.5 * floor) + 4}
+        else:
+            batch = {start - 1, start, start + 1}
+        while high - low > 1:
+            inside = sorted({min(max(n, low + 1), high - 1) for n in batch})
+            for n, share in self.at(inside):
                 if share >= wanted:
-                    high = min(high, n)
+                    high = n
                     break
-                low = max(low, n)
-            if high - low <= 1:
-                break
-            batch, step = self._next(low, high, floor, step)
+                low = n
+            batch = self._closer(low, high, floor, wanted)
         return high
 
-    def _next(self, low: int, high: int, floor: int, step: int) -> tuple[list[int], int]:
-        """Gallop away from the side that is known, then cut what is left in four."""
+    def _closer(self, low: int, high: int, floor: int, wanted: float) -> set[int]:
+        """Where to look next: further out while one side is open, else about where the shares cross."""
         if high > self._n_max:
-            upward = [min(self._n_max, low + step * k) for k in (1, 2, 4, 8)]
-            return sorted(set(upward)), 8 * step
+            step = max(1, low // 8)
+            return {low + 1, low + step, low + 4 * step, low + 16 * step}
         if low < floor:
-            downward = [max(floor, high - step * k) for k in (8, 4, 2, 1)]
-            return sorted(set(downward)), 8 * step
-        cuts = {low + (high - low) * k // 5 for k in (1, 2, 3, 4)}
-        return sorted(n for n in cuts if low < n < high) or [low + 1], step
+            step = max(1, high // 16)
+            return {high - 1, high - step, high - 3 * step, floor}
+        left, right = self._lack(low, wanted), self._lack(high, wanted)
+        crossing = low + (high - low) * left / (left - right) if left > right else 0.5 * (low + high)
+        guess = ceil(crossing)
+        return {guess - 1, guess, (low + high) // 2}
+
+    def _lack(self, n: int, wanted: float) -> float:
+        """Logarithm of what is missing to `most`, above what may be missing: about straight in n."""
+        return log(max(self._most - self._known[n], 1e-12) / max(self._most - wanted, 1e-12))
 
 
 def prefix_for(needs: int, worths: Sequence[float]) -> int:
