@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from swayam_proxy.core.snapshot import BackendSnapshot, FrontendSnapshot, ServiceSnapshot
 from swayam_proxy.core.vocabulary import BackendState, Decision, FrontendSpec
+from swayam_proxy.live.data_plane import DataPlaneSnapshot
 from swayam_proxy.live.meters import Histogram, LoopLag, Meters, ServiceMeter
 
 _MODEL = ("model",)
@@ -46,7 +47,6 @@ _SERVICE_GAUGES: tuple[tuple[str, str, Callable[[ServiceSnapshot], float]], ...]
     ("requests_in_flight", "Requests at backends now.", lambda s: s.in_flight_count),
     ("queue_length", "Requests that wait in this proxy's queue.", lambda s: s.queue_count),
     ("prefix_size", "Backends 1..n that get calls.", lambda s: s.prefix),
-    ("prefix_target", "Backends that the promise needs, before holds and bounds.", lambda s: s.needs),
     ("prefix_min", "Least allowed prefix.", lambda s: s.prefix_min),
     ("prefix_max", "Largest allowed prefix.", lambda s: s.prefix_max),
     (
@@ -60,6 +60,7 @@ _SERVICE_GAUGES: tuple[tuple[str, str, Callable[[ServiceSnapshot], float]], ...]
 )
 
 _DECISION_GAUGES: tuple[tuple[str, str, Callable[[Decision], float]], ...] = (
+    ("prefix_target", "Backends that the model asks for, before bounds and hold.", lambda d: d.model_needs),
     (
         "fit_ks_statistic",
         "Distance of measured execution times from the fitted log-normal.",
@@ -93,6 +94,7 @@ class Metrics(Collector):
         loop_lag: LoopLag,
         lines_dropped: Callable[[], dict[str, int]],
         decision_time: Callable[[], tuple[int, float]],
+        connections: Callable[[], DataPlaneSnapshot],
     ) -> None:
         """Collect from these; `lines_dropped` tells per log, `decision_time` the count and sum of seconds."""
         self._spec = spec
@@ -103,6 +105,7 @@ class Metrics(Collector):
         self._loop_lag = loop_lag
         self._lines_dropped = lines_dropped
         self._decision_time = decision_time
+        self._connections = connections
         self._decisions: dict[tuple[str, str, str], int] = {}
         self._prefixes: dict[str, int] = {}
         # a registry of its own, so that the platform's process metrics come along and nobody else's
@@ -196,17 +199,17 @@ class Metrics(Collector):
             if service.decision is not None:
                 rates.add_metric((service.name, "global"), service.decision.global_rate_per_s)
         yield rates
-        decided = [(s.name, s.needs, s.decision) for s in snapshot.services if s.decision is not None]
+        decided = [(s.name, s.decision) for s in snapshot.services if s.decision is not None]
         for name, text, value_of in _DECISION_GAUGES:
-            yield gauge(name, text, _MODEL, (((service,), value_of(d)) for service, _, d in decided))
+            yield gauge(name, text, _MODEL, (((service,), value_of(d)) for service, d in decided))
         yield gauge(
-            "sla_predicted_ratio", "Share within the threshold that the model expects at the target.", _MODEL,
-            (((service,), share) for service, needs, d in decided for n, share in d.attainment if n == needs),
+            "sla_predicted_ratio", "Share within the threshold that the model expects there.", _MODEL,
+            (((s,), share) for s, d in decided for n, share in d.attainment if n == d.model_needs),
         )  # fmt: skip
         now = self._clock()
         yield gauge(
             "decision_age_seconds", "Time since the last decision.", _MODEL,
-            (((service,), max(0.0, now - d.at)) for service, _, d in decided),
+            (((service,), max(0.0, now - d.at)) for service, d in decided),
         )  # fmt: skip
         yield counter(
             "decisions", "Decisions by what they did and why.", ("model", "action", "reason"),
@@ -239,6 +242,14 @@ class Metrics(Collector):
         yield gauge("frontends_estimate", "Frontends that share the load, as used by decisions.", (),
                     [((), snapshot.frontends_estimate)])  # fmt: skip
         yield gauge("draining", "1 while this proxy ends.", (), [((), snapshot.draining)])
+        connections = self._connections()
+        yield gauge(
+            "client_connections", "Connections of clients.", (), [((), connections.connections_count)]
+        )
+        yield gauge("client_connections_max", "Connections of clients beyond which new ones wait.", (),
+                    [((), connections.connections_max)])  # fmt: skip
+        yield gauge("backend_connections_idle", "Idle connections kept open to backends.", (),
+                    [((), connections.idle_backend_connections_count)])  # fmt: skip
         yield gauge("event_loop_lag_seconds", "Largest delay of the event loop in the last 10 to 20 s.", (),
                     [((), self._loop_lag.seconds)])  # fmt: skip
         yield counter("log_lines_dropped", "Lines lost because a log could not keep up.", ("log",),

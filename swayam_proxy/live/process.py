@@ -141,6 +141,7 @@ class Process:
         self._access_log, self._decision_log = open_logs(settings, spec.frontend_id)
         rng = random.Random()
         self._driver = Driver(Frontend(spec, rng, time.monotonic()), loop, on_decision=self._decided)
+        self._data_plane = DataPlane(self._driver, settings, self)
         self._metrics = Metrics(
             spec,
             self._meters,
@@ -150,8 +151,8 @@ class Process:
             loop_lag=self._lag,
             lines_dropped=self._lines_dropped,
             decision_time=lambda: (self._driver.wakeups_count, self._driver.wakeups_s),
+            connections=self._data_plane.snapshot,
         )
-        self._data_plane = DataPlane(self._driver, settings, self)
         sources = AdminSources(
             self._driver.snapshot, self._driver.explain, self._metrics, self._why_not_ready, __version__
         )

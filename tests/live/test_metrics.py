@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from swayam_proxy.core.frontend import Frontend
 from swayam_proxy.core.ticket import Ticket
 from swayam_proxy.core.vocabulary import FrontendSpec, Outcome
+from swayam_proxy.live.data_plane import DataPlaneSnapshot
 from swayam_proxy.live.meters import LoopLag, Meters
 from swayam_proxy.live.metrics import Metrics
 from swayam_proxy.live.record import RequestRecord
@@ -22,7 +23,7 @@ backend_requests_total backend_in_flight backend_slots backend_up backend_ejecte
 backend_service_seconds backends prefix_size prefix_target prefix_min prefix_max arrival_rate
 sla_requests_total sla_good_total sla_target_ratio sla_threshold_seconds sla_predicted_ratio fit_ks_statistic
 fit_samples decisions_total decision_duration_seconds decision_age_seconds frontends_estimate build_info
-event_loop_lag_seconds
+event_loop_lag_seconds client_connections client_connections_max backend_connections_idle
 """
 """Names that users build dashboards and alerts on; they do not change without a word in the changelog."""
 
@@ -60,6 +61,16 @@ class Bench:
             loop_lag=LoopLag(self.now),
             lines_dropped=lambda: {"access": 4},
             decision_time=lambda: (3, 0.006),
+            connections=lambda: DataPlaneSnapshot(
+                (),
+                2,
+                100,
+                7,
+                draining=False,
+                accepting=True,
+                in_flight_count=1,
+                idle_backend_connections_count=3,
+            ),
         )
 
     def scrape(self) -> Scrape:
@@ -149,6 +160,8 @@ def test_own_state_is_shown(bench: Bench) -> None:
     assert scrape.value("log_lines_dropped_total", log="access") == 4
     assert scrape.value("decision_duration_seconds_count") == 3
     assert scrape.value("frontends_estimate") == 1
+    assert scrape.value("client_connections") == 2
+    assert scrape.value("backend_connections_idle") == 3
 
 
 def test_labels_are_bounded() -> None:
