@@ -8,11 +8,11 @@ An answer that the backend cut short never looks complete to the client. Every w
 from typing import TYPE_CHECKING
 
 from swayam_proxy.core.ticket import Ticket
-from swayam_proxy.core.vocabulary import Fault, Outcome
+from swayam_proxy.core.vocabulary import Fault, Outcome, Refusal, RefusalReason
 from swayam_proxy.live.framing import LAST_CHUNK, chunk
 from swayam_proxy.live.problem import Problem
 from swayam_proxy.live.record import RequestRecord
-from swayam_proxy.live.request_side import ANSWERING, EXPECTING, IDLE, TUNNEL, RequestSide
+from swayam_proxy.live.request_side import ANSWERING, EXPECTING, IDLE, QUEUED, TUNNEL, RequestSide
 from swayam_proxy.live.response_head import UNKNOWN
 from swayam_proxy.live.response_plan import ResponsePlan
 from swayam_proxy.live.shared import Shared
@@ -44,6 +44,13 @@ class AnswerSide(RequestSide):
         connection = self.connection
         self.first_byte_at = now = self.clock()
         self.upstream = None
+        if plan.busy:
+            if plan.keep_alive:
+                self.pool.give_back(upstream, plan.keep_alive_s, now)
+            else:
+                upstream.abort()
+            self.backend_busy()
+            return
         self.status = plan.status
         self.bytes_out = len(body)
         if connection.is_plain and self.plan.keep_alive and self.plan.minor:
@@ -60,6 +67,12 @@ class AnswerSide(RequestSide):
 
     def answer_began(self, plan: ResponsePlan, part: bytes, *, has_body: bool) -> None:
         """Pass on the head and the first part of the body, framed anew."""
+        if plan.busy:
+            # what of the request is on its way cannot be stopped: the connection has no further use
+            self._drop_upstream()
+            self.backend_busy()
+            return
+        self.kept = None
         self.phase = ANSWERING
         self.status = plan.status
         self.first_byte_at = now = self.clock()
@@ -183,6 +196,28 @@ class AnswerSide(RequestSide):
         else:
             self.answer_problem(problem, "bad_request")
 
+    def backend_busy(self) -> None:
+        """Give a request that found no slot, and of which nothing was executed, to another backend."""
+        ticket, kept = self.ticket, self.kept
+        assert ticket is not None, "only a booked request can meet a busy backend"
+        self.kept = self.repeatable = None
+        if kept is None:
+            self.finish(Outcome.UNUSABLE, None)
+            self.refused(Refusal(RefusalReason.NO_BACKEND, 1.0), "shed")
+            return
+        self.held = kept + self.held if self.held else kept
+        self.sent_whole = False
+        self.phase = QUEUED
+        admission = self.driver.busy(ticket)
+        if isinstance(admission, Refusal):
+            self.keep_booking(ticket)
+            self.ticket = None
+            self.refused(admission, "shed")
+        elif admission.backend_index:
+            self.forward(admission)
+        else:
+            self.connection.deadline = self.total_at
+
     # -- inside --
 
     def keep_booking(self, ticket: Ticket) -> None:
@@ -241,7 +276,8 @@ class AnswerSide(RequestSide):
         assert ticket is not None, "an answer belongs to a booked request"
         self._booking = ticket
         usable = plan.status < 500
-        self.driver.finish(ticket, Outcome.SERVED if usable else Outcome.UNUSABLE, plan.execution_s)
+        outcome = Outcome.SERVED if usable else Outcome.UNUSABLE
+        self.driver.finish(ticket, outcome, plan.execution_s, idle=plan.idle)
         self._ended(plan.status, "ok", "")
         self.connection.answer_ended(close=close, read_on=not self.received_whole)
 
@@ -258,6 +294,7 @@ class AnswerSide(RequestSide):
     def _ended(self, code: int, outcome: str, reason: str) -> None:
         """Hand the record over; the connection may begin its next request."""
         self.phase = IDLE
+        self.kept = self.repeatable = None
         plan = self.plan
         now = self.clock()
         record = RequestRecord(self.started_at)

@@ -21,7 +21,7 @@ from swayam_proxy.live.settings import ServiceSettings
 from swayam_proxy.live.tls import backend_context
 from swayam_proxy.live.upstream import UpstreamConnection
 
-_TRUSTED_AT_FIRST_S = 0.01
+_TRUSTED_AT_FIRST_S = 0.05
 _TRUSTED_SHARE = 0.5
 _OWN_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL))
 """This process, or this machine, has no descriptor, memory or port left."""
@@ -193,6 +193,7 @@ class ServiceSide:
     __slots__ = (
         "_new_pool",
         "_settings",
+        "has_sidecars",
         "host_header",
         "name",
         "pools",
@@ -209,6 +210,7 @@ class ServiceSide:
     ) -> None:
         """Serve under `settings`; `promise_s` is the response time that was promised."""
         self.name = settings.name
+        self.has_sidecars = settings.sidecar is not None
         self.timeouts = settings.timeouts
         self.request_body_bytes_max = settings.request_body_bytes_max
         self.host_header = settings.host_header.encode("ascii") if settings.host_header else b""

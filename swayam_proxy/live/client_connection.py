@@ -33,6 +33,8 @@ _LATE_COMER_S = 1.0
 class ClientConnection(ClientTransport):
     """A client, as long as it is connected."""
 
+    exchange_class: type[Exchange] = Exchange
+
     __slots__ = ("_body_left", "_decoder", "_exchange", "_is_taking", "_planner", "_planners")
 
     def __init__(self, shared: Shared, planners: tuple[RequestPlanner, RequestPlanner]) -> None:
@@ -40,7 +42,7 @@ class ClientConnection(ClientTransport):
         super().__init__(shared)
         self._planners = planners
         self._planner = planners[0]
-        self._exchange = Exchange(self, shared)
+        self._exchange = self.exchange_class(self, shared)
         self._body_left = 0
         self._decoder: ChunkedDecoder | None = None
         self._is_taking = False

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from swayam_proxy.live.backend_pool import BackendPool, ServiceSide
 from swayam_proxy.live.client_connection import ClientConnection
-from swayam_proxy.live.driver import Driver
+from swayam_proxy.live.driver import RequestDriver
 from swayam_proxy.live.listener import Listener
 from swayam_proxy.live.record import Recorder
 from swayam_proxy.live.request_plan import RequestPlanner
@@ -44,8 +44,15 @@ class DataPlaneSnapshot:
 class DataPlane:
     """Serves clients on all listening addresses of one process."""
 
-    def __init__(self, driver: Driver, settings: LiveSettings, recorder: Recorder) -> None:
+    connection_class: type[ClientConnection] = ClientConnection
+    planner_class: type[RequestPlanner] = RequestPlanner
+
+    def __init__(
+        self, driver: RequestDriver, settings: LiveSettings, recorder: Recorder, control_name: str = "nobody"
+    ) -> None:
         """Prepare on the running loop; nothing is bound before `start`.
+
+        `control_name` is what sidecars know this frontend by.
 
         Raises:
             OSError: a file of authorities for an https backend cannot be read.
@@ -53,15 +60,16 @@ class DataPlane:
         self._settings = settings
         self._loop = loop = asyncio.get_running_loop()
         self._response_planner = ResponsePlanner(settings.limits)
-        promises = {service.name: service.sla.response_time_s for service in driver.frontend.spec.services}
+        promises = {service.name: service.sla.response_time_s for service in driver.services}
         services = {
             service.name: ServiceSide(service, promises[service.name], self._new_pool)
             for service in settings.services
         }
         self._driver = driver
         self._shared = Shared(settings, driver, recorder, loop, services)
+        self._shared.grant_line = b"Swayam-Grant: %b/%%d\r\n" % control_name.encode("ascii")
         self._shared.on_connection_closed = self._connection_closed
-        for spec in driver.frontend.spec.services:
+        for spec in driver.services:
             for backend in spec.backends:
                 services[spec.name].pool(backend.address)
         self._connections_max = settings.limits.connections_max
@@ -160,7 +168,7 @@ class DataPlane:
 
     def _planner_pair(self, authority: bytes, *, tls: bool) -> tuple[RequestPlanner, RequestPlanner]:
         def planner(*, trusted: bool) -> RequestPlanner:
-            return RequestPlanner(
+            return self.planner_class(
                 self._driver.route,
                 self._shared.services,
                 self._settings.limits,
@@ -172,7 +180,7 @@ class DataPlane:
         return planner(trusted=False), planner(trusted=True)
 
     def _new_connection(self, tls: bool) -> ClientConnection:
-        return ClientConnection(self._shared, self._planners[tls])
+        return self.connection_class(self._shared, self._planners[tls])
 
     def _new_pool(self, address: str, settings: ServiceSettings) -> BackendPool:
         limits = self._settings.limits

@@ -14,7 +14,6 @@ PSEUDONYM = b"swayam"
 VIA_LINE = b"Via: 1.1 swayam\r\n"
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-FIELD_LINE = TOKEN + rb":[\t\x20-\x7e\x80-\xff]*\r\n"
 
 HOP_BY_HOP = frozenset(
     (
@@ -52,19 +51,18 @@ OWN_ANSWER_FIELDS = frozenset(
 )
 """Fields by which our own answers are told from a backend's; a backend may not send them through us."""
 
+BETWEEN_US = b"swayam-"
+"""How the fields begin that frontends and sidecars say to each other (docs/sidecar-protocol.md): they end at
+the next of us, whoever sent them."""
+
 _SANE_REQUEST_ID = re.compile(rb"[0-9A-Za-z._~+/=:@-]{1,128}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 _EXECUTION = re.compile(rb"(?:^|,)[ \t]*exec[ \t]*(?:;[^,]*?)?;[ \t]*dur=\"?([0-9]{1,9}(?:\.[0-9]{1,9})?)")
 
 
-def tokens(value: bytes) -> list[bytes]:
-    """Return the members of a comma-separated list, lower-cased, without empty ones."""
-    return [token for part in value.lower().split(b",") if (token := part.strip(b" \t"))]
-
-
-def connection_tokens(fields: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
-    """Return all members of all Connection fields, lower-cased; `fields` has lower-case names."""
-    return frozenset(token for name, value in fields if name == b"connection" for token in tokens(value))
+def tokens(values: Iterable[bytes]) -> list[bytes]:
+    """Return the members of comma-separated lists, lower-cased, without empty ones."""
+    return [token for value in values for part in value.lower().split(b",") if (token := part.strip(b" \t"))]
 
 
 def is_sane_request_id(value: bytes) -> bool:

@@ -9,55 +9,70 @@ import re
 
 import httptools
 
-from swayam_proxy.live.headers import FIELD_LINE, connection_tokens, is_sane_request_id, tokens, trace_id_of
+from swayam_proxy.live.field_lines import EVER_NEW, FieldLine, FieldLineError, FieldLines
+from swayam_proxy.live.headers import CLAIMS, HOP_BY_HOP, is_sane_request_id, tokens, trace_id_of
 from swayam_proxy.live.problem import Refused
 from swayam_proxy.live.settings import Limits
 
-_HEAD = re.compile(rb"[A-Z]+(?:-[A-Z]+)? [\x21-\x7e]+ HTTP/1\.[01]\r\n(?:" + FIELD_LINE + rb")*\r\n")
-_REQUEST_LINE = re.compile(rb"([^ \r\n]+) ([^ \r\n]+) HTTP/([0-9])\.([0-9])\r\n")
+_REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]*) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
 _HOST = re.compile(rb"(?:[0-9A-Za-z._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"(?:http|https)://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
 _BROKEN_LINES = re.compile(rb"\r[^\n]|(?<!\r)\n|\x00")
 
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
+SPECIAL_FIELDS = (
+    HOP_BY_HOP | CLAIMS | EVER_NEW | {b"content-length", b"expect", b"host", b"traceparent", b"x-request-id"}
+)
+"""What the proxy looks at, and what tells that a head will not come again."""
+
 _NOT_FOR_PROXIES = frozenset(("CONNECT", "PRI"))
 _CONTENT_LENGTH_DIGITS_MAX = 18
+_NOBODY = object()
+"""Listens to nothing: llhttp reads faster when nobody does, and is asked only whether it likes a head."""
 
 
 class RequestHead:
-    """The meaning of a request's head; never altered once read, so that equal bytes may share one."""
+    """The meaning of a request's head."""
 
     __slots__ = (
+        "authority",
         "chunked",
         "content_length",
         "expects_continue",
-        "fields",
         "host",
         "idempotent",
         "is_head",
         "keep_alive",
-        "lower_fields",
+        "lines",
         "method",
         "minor",
+        "named",
         "path",
         "query",
         "request_id",
+        "said",
         "trace_id",
         "upgrade",
     )
 
-    def __init__(self, method: str, minor: int, fields: list[tuple[bytes, bytes]]) -> None:
-        """Begin with the request line's words; `read_request_head` fills in the rest."""
+    def __init__(self, method: str, target: bytes, minor: int) -> None:
+        """Begin with the request line; `read_request_head` fills in the rest.
+
+        Raises:
+            Refused: the target is malformed.
+        """
         self.method = method
         self.minor = minor
-        self.fields = fields
-        self.lower_fields = [(name.lower(), value) for name, value in fields]
         self.is_head = method == "HEAD"
         self.idempotent = method in IDEMPOTENT
-        self.path = "/"
-        self.query = ""
-        """With its question mark, "" when there is none."""
+        self.authority, self.path, self.query = _parts_of(target, method)
+        """Of an absolute target; the path, and the query with its question mark."""
         self.host = b""
+        self.lines: list[FieldLine] = []
+        self.said: dict[bytes, list[bytes]] = {}
+        """What the special fields say, by lower-case name."""
+        self.named: list[bytes] = []
+        """The members of Connection."""
         self.content_length = 0
         self.chunked = False
         self.keep_alive = minor == 1
@@ -67,52 +82,38 @@ class RequestHead:
         self.trace_id = ""
 
 
-class _Collector:
-    """What llhttp calls while it reads; emptied for every head."""
-
-    __slots__ = ("fields", "url")
-
-    def __init__(self) -> None:
-        self.url = b""
-        self.fields: list[tuple[bytes, bytes]] = []
-
-    def on_url(self, url: bytes) -> None:
-        self.url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name, value))
-
-
-def read_request_head(raw: bytes, limits: Limits) -> RequestHead:
+def read_request_head(raw: bytes, limits: Limits, field_lines: FieldLines) -> RequestHead:
     """Return the meaning of `raw`, which ends with its empty line.
 
     Raises:
         Refused: it is malformed, ambiguous or too large; carries status and reason.
     """
+    raws = raw.split(b"\r\n")
     if len(raw) > limits.request_head_bytes_max:
         raise _too_large(raw, limits)
-    if raw.count(b"\r\n") - 2 > limits.request_fields_max:
+    if len(raws) - 3 > limits.request_fields_max:
         raise Refused(431, "too_many_fields", f"more than {limits.request_fields_max} header fields")
-    method, target, minor = _request_line(raw, limits)
-    collector = _Collector()
+    head = _begin(raws[0], raw, limits)
     try:
-        parser = httptools.HttpRequestParser(collector)
-        parser.feed_data(raw)
+        httptools.HttpRequestParser(_NOBODY).feed_data(raw)
+        head.lines, head.said = field_lines.read_all(raws[1:-2])
     except httptools.HttpParserUpgrade:
-        pass
+        head.lines, head.said = _lines_of(raws, field_lines)
     except httptools.HttpParserInvalidMethodError:
         raise Refused(501, "method_not_supported", "this method is not known here") from None
-    except httptools.HttpParserError as error:
+    except (httptools.HttpParserError, FieldLineError) as error:
         raise _bad(str(error)) from None
-    fields = collector.fields
-    if _HEAD.fullmatch(raw) is None or len(fields) != raw.count(b"\r\n") - 2 or collector.url != target:
-        raise _bad("the head has characters or line ends that HTTP/1.1 does not allow")
-    head = RequestHead(method, minor, [(name, value.strip(b" \t")) for name, value in fields])
-    _read_target(head, target)
     _read_framing(head)
     _read_host(head)
     _read_the_rest(head)
     return head
+
+
+def _lines_of(raws: list[bytes], field_lines: FieldLines) -> tuple[list[FieldLine], dict[bytes, list[bytes]]]:
+    try:
+        return field_lines.read_all(raws[1:-2])
+    except FieldLineError as error:
+        raise _bad(str(error)) from None
 
 
 def check_partial_head(raw: bytes, limits: Limits) -> None:
@@ -144,54 +145,49 @@ def _too_large(raw: bytes, limits: Limits) -> Refused:
     return Refused(431, "head_too_large", f"more than {limits.request_head_bytes_max} bytes of head")
 
 
-def _request_line(raw: bytes, limits: Limits) -> tuple[str, bytes, int]:
-    match = _REQUEST_LINE.match(raw)
+def _begin(line: bytes, raw: bytes, limits: Limits) -> RequestHead:
+    match = _REQUEST_LINE.fullmatch(line)
     if match is None:
         raise _bad("the request line is not METHOD SP TARGET SP HTTP/1.1")
     method, target, major, minor = match.groups()
-    if major != b"1":
-        raise Refused(505, "version_not_supported", "only HTTP/1.0 and HTTP/1.1 are spoken here")
-    if minor not in b"01":
+    if major != b"1" or minor not in b"01":
         raise Refused(505, "version_not_supported", "only HTTP/1.0 and HTTP/1.1 are spoken here")
     if len(target) > limits.request_target_bytes_max:
         raise _too_large(raw, limits)
-    word = method.decode("latin-1")
+    word = method.decode("ascii")
     if word in _NOT_FOR_PROXIES:
         raise Refused(501, "method_not_supported", f"{word} is not known here")
-    return word, target, int(minor)
+    return RequestHead(word, target, int(minor))
 
 
-def _read_target(head: RequestHead, target: bytes) -> None:
-    """Split the target into path and query; an absolute one brings its own host (RFC 9112 3.2.2)."""
+def _parts_of(target: bytes, method: str) -> tuple[bytes, str, str]:
+    """Split a target; an absolute one brings its own authority (RFC 9112 3.2.2)."""
     if b"#" in target:
         raise _bad("a target has no fragment")
-    if target == b"*" and head.method == "OPTIONS":
-        head.path = "*"
-        return
+    if target == b"*" and method == "OPTIONS":
+        return b"", "*", ""
+    authority = b""
     if not target.startswith(b"/"):
         match = _ABSOLUTE.fullmatch(target)
         if match is None:
             raise _bad("the target is neither a path nor an http address")
-        head.host = match[1]
+        authority = match[1]
         target = match[2] or b"/"
         if target.startswith(b"?"):
             target = b"/" + target
     path, mark, query = target.decode("ascii").partition("?")
-    head.path = path
-    head.query = mark + query
+    return authority, path, mark + query
 
 
 def _read_framing(head: RequestHead) -> None:
-    """Take the one framing of the body, or refuse (RFC 9112 6.3; more than one statement is always
-    refused).
-    """
-    lengths = [value for name, value in head.lower_fields if name == b"content-length"]
-    codings = [value for name, value in head.lower_fields if name == b"transfer-encoding"]
+    """Take the one framing of the body, or refuse: more than one statement is none (RFC 9112 6.3)."""
+    lengths = head.said.get(b"content-length")
+    codings = head.said.get(b"transfer-encoding")
     if codings:
         if lengths or head.minor == 0 or len(codings) > 1:
             raise _bad("more than one statement about the length of the body")
         if codings[0].lower() != b"chunked":
-            members = tokens(codings[0])
+            members = tokens(codings)
             if members[-1:] == [b"chunked"] and b"chunked" not in members[:-1]:
                 raise Refused(501, "coding_not_supported", "no transfer coding but chunked is known here")
             raise _bad("chunked is the only and last transfer coding")
@@ -204,41 +200,48 @@ def _read_framing(head: RequestHead) -> None:
 
 
 def _read_host(head: RequestHead) -> None:
-    hosts = [value for name, value in head.lower_fields if name == b"host"]
-    if len(hosts) > 1 or (not hosts and head.minor == 1):
-        raise _bad("HTTP/1.1 asks for exactly one Host field")
-    if hosts and _HOST.fullmatch(hosts[0]) is None:
-        raise _bad("the Host field is no host")
-    if head.host:
-        if _HOST.fullmatch(head.host) is None:
-            raise _bad("the host of the target is no host")
-    elif hosts:
+    hosts = head.said.get(b"host")
+    if hosts is None:
+        if head.minor == 1:
+            raise _bad("HTTP/1.1 asks for exactly one Host field")
+    elif len(hosts) > 1 or _HOST.fullmatch(hosts[0]) is None:
+        raise _bad("HTTP/1.1 asks for exactly one Host field, and for a host in it")
+    else:
         head.host = hosts[0]
+    if head.authority:
+        if _HOST.fullmatch(head.authority) is None:
+            raise _bad("the host of the target is no host")
+        head.host = head.authority
 
 
 def _read_the_rest(head: RequestHead) -> None:
-    named = connection_tokens(head.lower_fields)
-    if b"close" in named:
-        head.keep_alive = False
-    elif head.minor == 0:
-        head.keep_alive = b"keep-alive" in named
-    upgrades: list[bytes] = []
-    request_ids: list[bytes] = []
-    for name, value in head.lower_fields:
-        if name == b"expect" and head.minor == 1:
-            if value.lower() != b"100-continue":
-                raise Refused(417, "expectation_failed", "the only expectation known here is 100-continue")
-            head.expects_continue = True
-        elif name == b"upgrade":
-            upgrades += tokens(value)
-        elif name == b"x-request-id":
-            request_ids.append(value)
-        elif name == b"traceparent":
-            head.trace_id = trace_id_of(value)
-    if not head.chunked and not head.content_length:
-        head.expects_continue = False
-        # h2c would hide later requests from us; it is never offered to a backend
-        if b"upgrade" in named and head.minor == 1 and len(upgrades) == 1 and upgrades[0] != b"h2c":
-            head.upgrade = upgrades[0]
-    if len(request_ids) == 1 and is_sane_request_id(request_ids[0]):
-        head.request_id = request_ids[0]
+    said = head.said
+    if (connection := said.get(b"connection")) is not None:
+        head.named = named = tokens(connection)
+        if b"close" in named:
+            head.keep_alive = False
+        elif head.minor == 0:
+            head.keep_alive = b"keep-alive" in named
+        if b"upgrade" in named:
+            _read_upgrade(head)
+    if (expectations := said.get(b"expect")) is not None and head.minor == 1:
+        if [value.lower() for value in expectations] != [b"100-continue"]:
+            raise Refused(417, "expectation_failed", "the only expectation known here is 100-continue")
+        head.expects_continue = head.chunked or head.content_length > 0
+    if (request_ids := said.get(b"x-request-id")) is not None and len(request_ids) == 1:
+        head.request_id = request_ids[0] if is_sane_request_id(request_ids[0]) else b""
+    if (traces := said.get(b"traceparent")) is not None:
+        head.trace_id = trace_id_of(traces[-1])
+
+
+def _read_upgrade(head: RequestHead) -> None:
+    wanted = tokens(head.said.get(b"upgrade", ()))
+    # h2c would hide later requests from us; it is never offered to a backend
+    if (
+        head.minor
+        and len(wanted) == 1
+        and wanted != [b"h2c"]
+        and not head.chunked
+        and not head.content_length
+    ):
+        head.upgrade = wanted[0]

@@ -5,18 +5,18 @@ the same bytes again and again. So the result is kept by those bytes, in a bound
 function of them, of the settings and of the routes, all of which live as long as the table.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from swayam_proxy.core.routing import RouteMatch
 from swayam_proxy.live.backend_pool import ServiceSide
+from swayam_proxy.live.field_lines import FieldLines, FieldPairs
 from swayam_proxy.live.headers import (
     CLAIMS,
     HOP_BY_HOP,
     VIA_LINE,
-    connection_tokens,
 )
 from swayam_proxy.live.problem import Problem, unknown_route
-from swayam_proxy.live.request_head import RequestHead, read_request_head
+from swayam_proxy.live.request_head import SPECIAL_FIELDS, RequestHead, read_request_head
 from swayam_proxy.live.settings import Limits
 
 _REMEMBERED_COUNT_MAX = 512
@@ -77,11 +77,24 @@ class RequestPlan:
 class RequestPlanner:
     """Plans requests of clients that are all trusted or all not, all with TLS or all without."""
 
-    __slots__ = ("_default_host", "_limits", "_proto", "_route", "_services", "_trusted", "known")
+    __slots__ = (
+        "_default_host",
+        "_dropped",
+        "_dropped",
+        "_dropped_with_id",
+        "_dropped_with_id",
+        "_field_lines",
+        "_limits",
+        "_proto",
+        "_route",
+        "_services",
+        "_trusted",
+        "known",
+    )
 
     def __init__(
         self,
-        route: Callable[[str, str, list[tuple[bytes, bytes]]], RouteMatch | None],
+        route: Callable[[str, str, Iterable[tuple[bytes, bytes]]], RouteMatch | None],
         services: dict[str, ServiceSide],
         limits: Limits,
         *,
@@ -93,7 +106,10 @@ class RequestPlanner:
         self._route = route
         self._services = services
         self._limits = limits
+        self._field_lines = FieldLines(SPECIAL_FIELDS)
         self._trusted = trusted
+        self._dropped = HOP_BY_HOP | _REWRITTEN | (frozenset() if trusted else CLAIMS)
+        self._dropped_with_id = self._dropped | {b"x-request-id"}
         self._proto = b"https" if tls else b"http"
         self._default_host = default_host
         self.known: dict[bytes, RequestPlan] = {}
@@ -104,16 +120,14 @@ class RequestPlanner:
         Raises:
             Refused: the head is malformed or too large.
         """
-        head = read_request_head(raw, self._limits)
-        host = head.host.lower().decode("ascii")
-        bare_host = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
-        match = self._route(bare_host, head.path, head.fields)
+        head = read_request_head(raw, self._limits, self._field_lines)
+        match = self._route(_bare_host(head.host), head.path, FieldPairs(head.lines))
         if match is None:
             return RequestPlan(head, None, unknown_route(tuple(self._services)))
         service = self._services[match.service_name]
         plan = RequestPlan(head, service, _too_large(head, service))
         plan.upstream_head = self._upstream_head(head, service, match.strip)
-        if len(raw) <= _REMEMBERED_BYTES_MAX:
+        if len(raw) <= _REMEMBERED_BYTES_MAX and FieldLines.come_again(head.said):
             if len(self.known) >= _REMEMBERED_COUNT_MAX:
                 self.known.clear()
             self.known[raw] = plan
@@ -124,35 +138,44 @@ class RequestPlanner:
         if strip:
             path = path[len(strip) :]
             path = path if path.startswith("/") else "/" + path
-        lines = [f"{head.method} {path}{head.query} HTTP/1.1\r\n".encode("ascii")]
-        lines.append(b"Host: %b\r\n" % (service.host_header or head.host or self._default_host))
-        dropped = HOP_BY_HOP | connection_tokens(head.lower_fields) | {b"host", b"expect"}
-        if not self._trusted:
-            dropped |= CLAIMS
-        if not head.request_id:
-            dropped |= {b"x-request-id"}
-        said: dict[bytes, list[bytes]] = {}
-        for (name, value), (lower, _) in zip(head.fields, head.lower_fields, strict=True):
-            if lower in _REWRITTEN:
-                said.setdefault(lower, []).append(value)
-            elif lower == b"content-length":
-                # even where Connection names it: the length of the body is not the client's to take away
-                lines.append(b"%b: %d\r\n" % (name, head.content_length))
-            elif lower not in dropped:
-                lines.append(b"%b: %b\r\n" % (name, value))
+        lines = [
+            f"{head.method} {path}{head.query} HTTP/1.1\r\n".encode("ascii"),
+            b"Host: %b\r\n" % (service.host_header or head.host or self._default_host),
+        ]
+        dropped = self._dropped if head.request_id else self._dropped_with_id
+        if head.named:
+            # even so, the length of the body is not the client's to take away
+            dropped = (dropped | frozenset(head.named)) - {b"content-length"}
+            lines += [line.written for line in head.lines if line.lower not in dropped]
+        else:
+            lines += [line.written for line in head.lines if not line.is_special or line.lower not in dropped]
         if head.upgrade:
             lines.append(b"Connection: upgrade\r\nUpgrade: %b\r\n" % head.upgrade)
-        lines.append(VIA_LINE)
-        trusted_said = said if self._trusted else {}
-        proto = trusted_said.get(b"x-forwarded-proto", [self._proto])[-1]
-        host = trusted_said.get(b"x-forwarded-host", [head.host])[-1]
-        lines.append(b"X-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\n" % (proto, host))
-        hops = [hop for hop in trusted_said.get(b"x-forwarded-for", []) if hop]
-        lines.append(b"X-Forwarded-For: " + b"".join(hop + b", " for hop in hops))
+        lines.append(self._claims(head))
         return b"".join(lines)
 
+    def _claims(self, head: RequestHead) -> bytes:
+        """Return what the backend is told of the client: as a trusted peer says, else as we see it."""
+        proto, host, hops = self._proto, head.host, b""
+        if self._trusted:
+            said = head.said
+            proto = said.get(b"x-forwarded-proto", (proto,))[-1]
+            host = said.get(b"x-forwarded-host", (host,))[-1]
+            hops = b"".join(hop + b", " for hop in said.get(b"x-forwarded-for", ()) if hop)
+        return b"%bX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-For: %b" % (
+            VIA_LINE,
+            proto,
+            host,
+            hops,
+        )
 
-_REWRITTEN = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"))
+
+_REWRITTEN = frozenset((b"expect", b"host", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"))
+
+
+def _bare_host(host: bytes) -> str:
+    text = host.lower().decode("ascii")
+    return text[: text.rfind("]") + 1] if text.startswith("[") else text.partition(":")[0]
 
 
 def _too_large(head: RequestHead, service: ServiceSide) -> Problem | None:

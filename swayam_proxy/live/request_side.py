@@ -50,6 +50,7 @@ class RequestSide(AnswerTaker):
         "held",
         "is_rechunked",
         "is_until_close",
+        "kept",
         "phase",
         "plan",
         "pool",
@@ -83,6 +84,9 @@ class RequestSide(AnswerTaker):
         self.ticket: Ticket | None = None
         self.upstream: UpstreamConnection | None = None
         self.connecting: asyncio.Task[None] | None = None
+        self.kept: bytes | None = None
+        """What the backend was sent of the body, as long as it can be sent again: another needs it when this
+        one is busy."""
         self.upstream_is_held = False
         """The backend is not read because the client takes nothing."""
         self.head_only = False
@@ -110,6 +114,7 @@ class RequestSide(AnswerTaker):
         self.sent_at = 0.0
         self.first_byte_at = 0.0
         self.repeatable: bytes | None = None
+        self.kept = None
         self.is_rechunked = False
         self.is_until_close = False
         self.phase = QUEUED
@@ -130,16 +135,25 @@ class RequestSide(AnswerTaker):
             return
         self.service = service
         self.timeouts = service.timeouts
-        self.total_at = deadline = now + service.timeouts.total_s
-        admission = self.driver.admit(service.name, self, deadline)
+        self.total_at = now + service.timeouts.total_s
+        self.admit()
+
+    def admit(self) -> None:
+        """Ask the rules for a slot, and use it if there is one."""
+        plan, service = self.plan, self.service
+        bound_bytes = self.shared.limits.read_ahead_bytes_max
+        replayable = self.received_whole or (
+            service.has_sidecars and not plan.chunked and plan.content_length <= bound_bytes
+        )
+        admission = self.driver.admit(service.name, self, self.total_at, replayable=replayable)
         if isinstance(admission, Refusal):
-            self._refused(admission, "shed")
+            self.refused(admission, "shed")
             return
         self.ticket = admission
         if admission.backend_index:
             self.forward(admission)
         else:
-            self.connection.deadline = deadline
+            self.connection.deadline = self.total_at
 
     def take_part(self, part: bytes, *, whole: bool) -> None:
         """Take the next part of the body's content, the last one if `whole`."""
@@ -172,7 +186,7 @@ class RequestSide(AnswerTaker):
     def reject(self, refusal: Refusal) -> None:
         """Answer the request, which has waited in vain; its ticket has ended."""
         self.ticket = None
-        self._refused(refusal, "shed")
+        self.refused(refusal, "shed")
 
     # -- what the pool calls --
 
@@ -215,13 +229,14 @@ class RequestSide(AnswerTaker):
                 detail = "no backend could prove who it is, or none speaks TLS"
                 self.answer_problem(Problem(502, "backend_tls", detail), "upstream_error")
             else:
-                self._refused(admission, "retry_exhausted")
+                self.refused(admission, "retry_exhausted")
         elif admission.backend_index:
             self.forward(admission)
         else:
             self.connection.deadline = self.total_at
 
-    def _refused(self, refusal: Refusal, outcome: str) -> None:
+    def refused(self, refusal: Refusal, outcome: str) -> None:
+        """Answer a request that the rules do not take."""
         self.answer_problem(Problem(503, refusal.reason.value, retry_after_s=refusal.retry_after_s), outcome)
 
     def _connect(self, ticket: Ticket) -> None:
@@ -249,7 +264,12 @@ class RequestSide(AnswerTaker):
         upstream.exchange = self
         body = self.held
         self.held = b""
+        if self.received_whole or service.has_sidecars:
+            self.kept = body
         tail = plan.upstream_tail or self.answer_tail
+        ticket = self.ticket
+        if ticket is not None and ticket.grant:
+            tail = self.shared.grant_line % ticket.grant + tail
         if plan.chunked or not self.received_whole:
             data = self._unusual_head(connection.peer_line, tail, body)
         else:
@@ -299,6 +319,9 @@ class RequestSide(AnswerTaker):
 
     def _send_part(self, upstream: UpstreamConnection, part: bytes) -> None:
         whole = self.received_whole
+        if self.kept is not None:
+            kept = self.kept + part
+            self.kept = kept if len(kept) <= self.shared.limits.read_ahead_bytes_max else None
         if self.plan.chunked:
             part = chunk(part) if part else b""
             if whole:

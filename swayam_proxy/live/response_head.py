@@ -7,16 +7,20 @@ import re
 
 import httptools
 
-from swayam_proxy.live.headers import FIELD_LINE, connection_tokens, execution_s_of
+from swayam_proxy.live.field_lines import EVER_NEW, FieldLine, FieldLineError, FieldLines
+from swayam_proxy.live.headers import HOP_BY_HOP, OWN_ANSWER_FIELDS, execution_s_of, tokens
 from swayam_proxy.live.settings import Limits
 
-_HEAD = re.compile(
-    rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n(?:" + FIELD_LINE + rb")*\r\n"
-)
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _BROKEN_LINES = re.compile(rb"\r[^\n]|(?<!\r)\n|\x00")
 _KEEP_ALIVE_TIMEOUT = re.compile(rb"(?:^|[, \t;])timeout=([0-9]{1,6})(?:$|[, \t;])", re.IGNORECASE)
 _BEGIN = b"HTTP/1."
 _CONTENT_LENGTH_DIGITS_MAX = 18
+_NOBODY = object()
+"""Listens to nothing: llhttp is asked only whether it likes a head."""
+
+SPECIAL_FIELDS = HOP_BY_HOP | OWN_ANSWER_FIELDS | EVER_NEW | {b"content-length"}
+"""What the proxy looks at, and what tells that a head will not come again."""
 
 UNKNOWN = -1
 """The content length of a body whose end is told by something else."""
@@ -27,76 +31,70 @@ class MalformedResponseError(Exception):
 
 
 class ResponseHead:
-    """The meaning of a response's head; never altered once read, so that equal bytes may share one."""
+    """The meaning of a response's head."""
 
     __slots__ = (
         "busy",
         "chunked",
         "content_length",
         "execution_s",
-        "fields",
+        "idle",
         "keep_alive",
         "keep_alive_s",
-        "lower_fields",
+        "lines",
         "named",
         "phrase",
+        "said",
         "status",
         "upgrade",
     )
 
-    def __init__(self, status: int, phrase: bytes, fields: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, status: int, phrase: bytes, *, keep_alive: bool) -> None:
         """Begin with the status line; `read_response_head` fills in the rest."""
         self.status = status
         self.phrase = phrase
-        self.fields = fields
-        self.lower_fields = [(name.lower(), value) for name, value in fields]
-        self.named = connection_tokens(self.lower_fields)
+        self.lines: list[FieldLine] = []
+        self.said: dict[bytes, list[bytes]] = {}
+        """What the special fields say, by lower-case name."""
+        self.named: list[bytes] = []
+        """The members of Connection."""
         self.content_length = UNKNOWN
         self.chunked = False
-        self.keep_alive = True
+        self.keep_alive = keep_alive
         self.keep_alive_s: float | None = None
         """How long the backend says that it keeps the idle connection."""
         self.upgrade = b""
         self.busy = False
         """A sidecar without a free slot refused the request and remembers nothing of it."""
+        self.idle = False
+        """The slot that this request leaves is free, and nobody waits for it."""
         self.execution_s: float | None = None
 
 
-class _Collector:
-    """What llhttp calls while it reads."""
-
-    __slots__ = ("fields",)
-
-    def __init__(self) -> None:
-        self.fields: list[tuple[bytes, bytes]] = []
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name, value))
-
-
-def read_response_head(raw: bytes, limits: Limits) -> ResponseHead:
+def read_response_head(raw: bytes, limits: Limits, field_lines: FieldLines) -> ResponseHead:
     """Return the meaning of `raw`, which ends with its empty line.
 
     Raises:
         MalformedResponseError: it is malformed, ambiguous or too large.
     """
-    match = _HEAD.fullmatch(raw)
-    if match is None:
-        raise MalformedResponseError("the head of the response is malformed")
-    if len(raw) > limits.response_head_bytes_max or raw.count(b"\r\n") - 2 > limits.response_fields_max:
+    raws = raw.split(b"\r\n")
+    if len(raw) > limits.response_head_bytes_max or len(raws) - 3 > limits.response_fields_max:
         raise MalformedResponseError("the head of the response is too large")
-    collector = _Collector()
+    match = _STATUS_LINE.fullmatch(raws[0])
+    if match is None:
+        raise MalformedResponseError("the status line of the response is malformed")
+    minor, status, phrase = match.groups()
+    head = ResponseHead(int(status), phrase or b"", keep_alive=minor == b"1")
     try:
-        httptools.HttpResponseParser(collector).feed_data(raw)
+        head.lines, head.said = field_lines.read_all(raws[1:-2])
+        httptools.HttpResponseParser(_NOBODY).feed_data(raw)
     except httptools.HttpParserUpgrade:
         pass
-    except httptools.HttpParserError as error:
+    except (httptools.HttpParserError, FieldLineError) as error:
         raise MalformedResponseError(str(error)) from None
-    fields = collector.fields
-    if len(fields) != raw.count(b"\r\n") - 2:
-        raise MalformedResponseError("the fields of the response can be read in two ways")
-    minor, status, phrase = match.groups()
-    head = ResponseHead(int(status), phrase or b"", [(name, value.strip(b" \t")) for name, value in fields])
+    if (connection := head.said.get(b"connection")) is not None:
+        head.named = named = tokens(connection)
+        head.keep_alive = (head.keep_alive or b"keep-alive" in named) and b"close" not in named
     _read_framing(head, is_first_version=minor == b"0")
     _read_the_rest(head)
     return head
@@ -119,8 +117,8 @@ def check_partial_response(raw: bytes, limits: Limits) -> None:
 
 
 def _read_framing(head: ResponseHead, *, is_first_version: bool) -> None:
-    lengths = [value for name, value in head.lower_fields if name == b"content-length"]
-    codings = [value for name, value in head.lower_fields if name == b"transfer-encoding"]
+    lengths = head.said.get(b"content-length")
+    codings = head.said.get(b"transfer-encoding")
     if codings:
         if lengths or is_first_version or len(codings) > 1 or codings[0].lower() != b"chunked":
             raise MalformedResponseError("the response has more than one framing, or one that is not known")
@@ -130,23 +128,19 @@ def _read_framing(head: ResponseHead, *, is_first_version: bool) -> None:
         if len(lengths) > 1 or not value.isdigit() or len(value) > _CONTENT_LENGTH_DIGITS_MAX:
             raise MalformedResponseError("Content-Length of the response is not one plain number")
         head.content_length = int(value)
-    if is_first_version:
-        head.keep_alive = b"keep-alive" in head.named
-    if b"close" in head.named:
-        head.keep_alive = False
 
 
 def _read_the_rest(head: ResponseHead) -> None:
-    for name, value in head.lower_fields:
-        if name == b"server-timing":
-            execution_s = execution_s_of(value)
-            if execution_s is not None:
-                head.execution_s = execution_s
-        elif name == b"keep-alive":
-            match = _KEEP_ALIVE_TIMEOUT.search(value)
-            if match:
-                head.keep_alive_s = float(match[1])
-        elif name == b"swayam-busy":
-            head.busy = head.status == 503 and value == b"1"
-        elif name == b"upgrade" and b"upgrade" in head.named:
-            head.upgrade = value
+    said = head.said
+    for value in said.get(b"server-timing", ()):
+        execution_s = execution_s_of(value)
+        if execution_s is not None:
+            head.execution_s = execution_s
+    for value in said.get(b"keep-alive", ()):
+        match = _KEEP_ALIVE_TIMEOUT.search(value)
+        if match:
+            head.keep_alive_s = float(match[1])
+    head.busy = head.status == 503 and said.get(b"swayam-busy") == [b"1"]
+    head.idle = said.get(b"swayam-idle") == [b"1"]
+    if b"upgrade" in head.named:
+        head.upgrade = said.get(b"upgrade", [b""])[-1]

@@ -2,12 +2,14 @@
 too.
 """
 
+from swayam_proxy.live.field_lines import FieldLines
 from swayam_proxy.live.headers import HOP_BY_HOP, OWN_ANSWER_FIELDS, VIA_LINE
-from swayam_proxy.live.response_head import UNKNOWN, ResponseHead, read_response_head
+from swayam_proxy.live.response_head import SPECIAL_FIELDS, UNKNOWN, ResponseHead, read_response_head
 from swayam_proxy.live.settings import Limits
 
 _REMEMBERED_COUNT_MAX = 512
 _REMEMBERED_BYTES_MAX = 2048
+_DROPPED = HOP_BY_HOP | OWN_ANSWER_FIELDS
 _NO_BODY_STATUSES = frozenset((204, 304))
 
 
@@ -23,6 +25,7 @@ class ResponsePlan:
         "client_head",
         "content_length",
         "execution_s",
+        "idle",
         "keep_alive",
         "keep_alive_s",
         "plain",
@@ -39,6 +42,7 @@ class ResponsePlan:
         self.keep_alive_s = head.keep_alive_s
         self.execution_s = head.execution_s
         self.busy = head.busy
+        self.idle = head.idle
         self.upgrade = head.upgrade
         self.bodiless = head.status in _NO_BODY_STATUSES
         self.plain = head.status >= 200 and not self.bodiless and head.content_length != UNKNOWN
@@ -47,15 +51,18 @@ class ResponsePlan:
 
 
 def _client_head(head: ResponseHead) -> bytes:
-    dropped = HOP_BY_HOP | OWN_ANSWER_FIELDS | head.named
+    dropped = _DROPPED
+    if head.status < 200 or head.status == 204:
+        dropped |= {b"content-length"}
     lines = [b"HTTP/1.1 %d %b\r\n" % (head.status, head.phrase)]
-    keeps_length = head.content_length != UNKNOWN and head.status >= 200 and head.status != 204
-    for (name, value), (lower, _) in zip(head.fields, head.lower_fields, strict=True):
-        if lower == b"content-length":
-            if keeps_length:
-                lines.append(b"%b: %d\r\n" % (name, head.content_length))
-        elif lower not in dropped:
-            lines.append(b"%b: %b\r\n" % (name, value))
+    if head.named:
+        # even so, the length of the body is not the backend's to take away
+        named = frozenset(head.named) - {b"content-length"}
+        lines += [
+            line.written for line in head.lines if line.lower not in dropped and line.lower not in named
+        ]
+    else:
+        lines += [line.written for line in head.lines if not line.is_special or line.lower not in dropped]
     lines.append(VIA_LINE)
     return b"".join(lines)
 
@@ -63,11 +70,12 @@ def _client_head(head: ResponseHead) -> bytes:
 class ResponsePlanner:
     """Plans the responses of all backends."""
 
-    __slots__ = ("_limits", "known")
+    __slots__ = ("_field_lines", "_limits", "known")
 
     def __init__(self, limits: Limits) -> None:
         """Plan within `limits`."""
         self._limits = limits
+        self._field_lines = FieldLines(SPECIAL_FIELDS)
         self.known: dict[bytes, ResponsePlan] = {}
 
     def read(self, raw: bytes) -> ResponsePlan:
@@ -76,8 +84,9 @@ class ResponsePlanner:
         Raises:
             MalformedResponseError: the head is malformed or too large.
         """
-        plan = ResponsePlan(read_response_head(raw, self._limits))
-        if len(raw) <= _REMEMBERED_BYTES_MAX:
+        head = read_response_head(raw, self._limits, self._field_lines)
+        plan = ResponsePlan(head)
+        if len(raw) <= _REMEMBERED_BYTES_MAX and FieldLines.come_again(head.said):
             if len(self.known) >= _REMEMBERED_COUNT_MAX:
                 self.known.clear()
             self.known[raw] = plan

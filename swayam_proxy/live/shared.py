@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from swayam_proxy.live.backend_pool import ServiceSide
-from swayam_proxy.live.driver import Driver
+from swayam_proxy.live.driver import RequestDriver
 from swayam_proxy.live.record import Recorder
 from swayam_proxy.live.request_ids import RequestIds
 from swayam_proxy.live.settings import LiveSettings
@@ -24,6 +24,7 @@ class Shared:
         "debug_headers",
         "draining",
         "driver",
+        "grant_line",
         "half_closed",
         "ids",
         "limits",
@@ -39,7 +40,7 @@ class Shared:
     def __init__(
         self,
         settings: LiveSettings,
-        driver: Driver,
+        driver: RequestDriver,
         recorder: Recorder,
         loop: asyncio.AbstractEventLoop,
         services: dict[str, ServiceSide],
@@ -55,6 +56,8 @@ class Shared:
         self.loop = loop
         self.services = services
         self.ids = RequestIds()
+        self.grant_line = b""
+        """Tells a sidecar which hold of which frontend got a request its slot."""
         self.draining = False
         self.connections: set[ClientConnection] = set()
         self.half_closed: set[ClientConnection] = set()

@@ -261,7 +261,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._interims_count = 0
         if plan.bodiless or exchange.head_only or plan.content_length == 0:
             exchange.answer_began(plan, b"", has_body=False)
-            self._end(exchange, reusable=not rest and plan.keep_alive)
+            if self.exchange is not None:
+                self._end(exchange, reusable=not rest and plan.keep_alive)
             return
         if plan.chunked:
             self._mode = CHUNKED
