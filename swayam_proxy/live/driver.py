@@ -25,7 +25,7 @@ from swayam_proxy.core.frontend import Frontend
 from swayam_proxy.core.routing import RouteMatch
 from swayam_proxy.core.snapshot import FrontendSnapshot
 from swayam_proxy.core.ticket import Ticket
-from swayam_proxy.core.vocabulary import NEVER, Fault, Outcome, Refusal
+from swayam_proxy.core.vocabulary import NEVER, Fault, Outcome, Refusal, ServiceSpec
 
 _TIMER_S_MAX = 3600.0
 
@@ -41,6 +41,45 @@ class Exchange(Protocol):
 
     def reject(self, refusal: Refusal) -> None:
         """Answer the request, which has waited, with the refusal. Its ticket has ended."""
+
+
+class RequestDriver(Protocol):
+    """The rules as the data plane calls them; a sidecar has its own (`swayam_proxy/sidecar`)."""
+
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+
+    @property
+    def services(self) -> tuple[ServiceSpec, ...]:
+        """What is served."""
+
+    def route(self, host: str, path: str, fields: Iterable[tuple[bytes, bytes]] = ()) -> RouteMatch | None:
+        """Return the service that a request is for."""
+
+    def admit(
+        self, service_name: str, exchange: Exchange, deadline: float = NEVER, *, replayable: bool = True
+    ) -> Ticket | Refusal:
+        """Admit a request; one that has to wait is called back."""
+
+    def busy(self, ticket: Ticket) -> Ticket | Refusal:
+        """Tell that the booked backend has no slot."""
+
+    def rebook(self, ticket: Ticket, fault: Fault) -> Ticket | Refusal:
+        """Book another backend for a request of which nothing was sent."""
+
+    def finish(
+        self,
+        ticket: Ticket,
+        outcome: Outcome,
+        execution_s: float | None = None,
+        fault: Fault | None = None,
+        *,
+        idle: bool = False,
+    ) -> None:
+        """End a booked request."""
+
+    def cancel(self, ticket: Ticket) -> None:
+        """End a request whose client left."""
 
 
 class Driver:
@@ -83,6 +122,11 @@ class Driver:
         self.wakeups_count = 0
         self.wakeups_s = 0.0
         """The time that all wake-ups together have taken, decisions above all."""
+
+    @property
+    def services(self) -> tuple[ServiceSpec, ...]:
+        """What is served."""
+        return self.frontend.spec.services
 
     def start(self) -> None:
         """Arm the first wake-up."""

@@ -71,6 +71,14 @@ class ProbeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SidecarLinkSettings:
+    """How the sidecars of one service's backends are spoken to."""
+
+    token: str | None = field(default=None, repr=False)
+    """None: they ask for none."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceSettings:
     """What the data plane needs to know of one service."""
 
@@ -81,6 +89,8 @@ class ServiceSettings:
     backend_tls: BackendTls = field(default_factory=BackendTls)
     host_header: str | None = None
     """Host field sent to backends; None keeps the client's."""
+    sidecar: SidecarLinkSettings | None = None
+    """None: its backends have no sidecars."""
 
 
 @dataclass(frozen=True, slots=True)
