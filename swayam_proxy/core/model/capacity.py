@@ -4,7 +4,7 @@ Knows the model of one service; nothing of clocks, prefixes in force or other se
 
 Attainment grows with n, so that the least n is found by bisection, started where the last answer was. An
 answer is infeasible where the execution time (and the messages) alone break the promise: no n helps, and
-`needs` is the n from which on waiting costs less than one part in a thousand.
+`needs` is the n from which on waiting adds less than a tenth to the misses that remain.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import ceil, inf, log
 
 from swayam_proxy.core.errors import ModelError
+from swayam_proxy.core.model.execution import ServiceTime
 from swayam_proxy.core.model.response import ResponseTarget
 from swayam_proxy.core.model.service_time import Distribution
 from swayam_proxy.core.model.setting import Setting
@@ -20,8 +21,9 @@ from swayam_proxy.core.vocabulary import DispatchPolicy
 
 N_MAX = 1_000_000
 """An answer beyond this is a mistake in the input."""
-WAITING_WORTH = 1e-3
-"""Where the promise cannot be kept: backends are added while they help more requests than this share."""
+WAITING_WORTH = 0.1
+"""Where the promise cannot be kept: backends are added until waiting adds no more than this share to the
+misses that executions cause by themselves."""
 ROUND_TRIP_S = 0.0005
 
 
@@ -42,7 +44,7 @@ class Capacity:
 
 def least_backends(
     rate_per_s: float,
-    service: Distribution,
+    service: Distribution | ServiceTime,
     response_time_s: float,
     level: float,
     *,
@@ -65,17 +67,18 @@ def least_backends(
         raise ModelError(
             f"no capacity for rate {rate_per_s!r}, threshold {response_time_s!r}, level {level!r}"
         )
-    holds = holds_for(response_time_s, service.mean_s) if holds_count is None else holds_count
+    believed = service.distribution if isinstance(service, ServiceTime) else service
+    holds = holds_for(response_time_s, believed.mean_s) if holds_count is None else holds_count
     setting = Setting(policy, slots, frontends_count, round_trip_s, holds, dispersion=dispersion)
-    goal = target if target is not None else ResponseTarget(service, response_time_s)
+    goal = target if target is not None else ResponseTarget(believed, response_time_s)
     if rate_per_s <= 0.0:
         return Capacity(0, goal.best_share >= level, "idle", ((0, goal.best_share),), 0.0)
-    erlangs = rate_per_s * service.mean_s
+    erlangs = rate_per_s * believed.mean_s
     floor = max(1, ceil(erlangs / slots))
     most = goal.share_unqueued(setting)
     search = _Search(lambda backends: goal.attainment(rate_per_s, backends, setting).tolist(), most, n_max)
     feasible = most >= level
-    needs = search.least(level if feasible else most - WAITING_WORTH, floor, start)
+    needs = search.least(level if feasible else most - WAITING_WORTH * (1.0 - most), floor, start)
     binding = "execution" if not feasible else "load" if needs == floor else "promise"
     around = search.at([n for n in (needs - 1, needs, needs + 1) if n >= 1])
     return Capacity(needs, feasible, binding, around, min(1.0, erlangs / (needs * slots)))
