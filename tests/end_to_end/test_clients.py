@@ -128,6 +128,33 @@ async def test_f28_a_client_that_half_closes_gets_its_whole_answer(
     assert await client.wait_for_end(1.0) == b""
 
 
+async def test_f28_pipelined_calls_before_a_half_close_are_all_answered(
+    one: Service, serve: Serve, connect: Connect
+) -> None:
+    """FIN behind ten calls: ten answers in order, good and bad ones, then the end."""
+
+    async def slowly(connection: BackendConnection) -> None:
+        while True:
+            seen = await connection.next_request()
+            await asyncio.sleep(0.02)
+            if seen.target.endswith("/3"):
+                connection.reset()
+                return
+            await connection.send(answer(seen.target.encode()))
+
+    await serve(one.places[0], slowly)
+    client = await connect()
+    await client.send(b"".join(request("POST", f"{one.path}/{n}", body=b"12345") for n in range(10)))
+    client.half_close()
+    for n in range(10):
+        message = await client.read_answer("POST", within_s=2.0)
+        if n == 3:
+            assert message.status == 502
+        else:
+            assert (message.status, message.body) == (200, f"{one.path}/{n}".encode())
+    assert await client.wait_for_end(1.0) == b""
+
+
 async def test_f29_fifty_pipelined_gets_are_answered_in_order(
     one: Service, serve: Serve, connect: Connect
 ) -> None:
