@@ -17,6 +17,7 @@ EVER_NEW = frozenset(
     (
         b"b3",
         b"server-timing",
+        b"swayam-grant",
         b"sentry-trace",
         b"traceparent",
         b"tracestate",

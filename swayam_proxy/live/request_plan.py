@@ -77,11 +77,11 @@ class RequestPlan:
 class RequestPlanner:
     """Plans requests of clients that are all trusted or all not, all with TLS or all without."""
 
+    plan_class: type[RequestPlan] = RequestPlan
+
     __slots__ = (
         "_default_host",
         "_dropped",
-        "_dropped",
-        "_dropped_with_id",
         "_dropped_with_id",
         "_field_lines",
         "_limits",
@@ -123,9 +123,9 @@ class RequestPlanner:
         head = read_request_head(raw, self._limits, self._field_lines)
         match = self._route(_bare_host(head.host), head.path, FieldPairs(head.lines))
         if match is None:
-            return RequestPlan(head, None, unknown_route(tuple(self._services)))
+            return self.plan_class(head, None, unknown_route(tuple(self._services)))
         service = self._services[match.service_name]
-        plan = RequestPlan(head, service, _too_large(head, service))
+        plan = self.plan_class(head, service, _too_large(head, service))
         plan.upstream_head = self._upstream_head(head, service, match.strip)
         if len(raw) <= _REMEMBERED_BYTES_MAX and FieldLines.come_again(head.said):
             if len(self.known) >= _REMEMBERED_COUNT_MAX:
