@@ -317,6 +317,9 @@ async def test_f36_ten_times_the_capacity(tmp_path: Path, places: Places, serve:
         began = time.monotonic()
         running = asyncio.create_task(load.run(10 * backends_count / execution_s, began + lasts_s))
         await asyncio.sleep(10.0)
+        asked_at = time.monotonic()
+        assert (await asyncio.to_thread(process.admin_get, "/healthz"))[0] == 200
+        assert time.monotonic() - asked_at < 0.5, "never starved"
         rss_early, busy_early_s, early_at = process.rss_bytes(), backends.busy_s, time.monotonic()
         await asyncio.sleep(lasts_s - 10.5)
         rss_late, busy_late_s, late_at = process.rss_bytes(), backends.busy_s, time.monotonic()
