@@ -21,7 +21,7 @@ from swayam_proxy.live.settings import ServiceSettings
 from swayam_proxy.live.tls import backend_context
 from swayam_proxy.live.upstream import UpstreamConnection
 
-_TRUSTED_AT_FIRST_S = 0.05
+_TRUSTED_AT_FIRST_S = 0.25
 _TRUSTED_SHARE = 0.5
 _OWN_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL))
 """This process, or this machine, has no descriptor, memory or port left."""
@@ -112,15 +112,16 @@ class BackendPool:
 
     def give_back(self, upstream: UpstreamConnection, keep_alive_s: float | None, now: float) -> None:
         """Keep a connection whose answer has ended."""
-        if len(self.idle) >= self.idle_count_max:
-            upstream.abort()
-            return
         upstream.is_reused = True
         upstream.freed_at = now
         upstream.idle_until = now + self.idle_s
         if keep_alive_s is not None:
             upstream.idle_until = min(upstream.idle_until, now + keep_alive_s - _KEEP_ALIVE_MARGIN_S)
-        self.idle.append(upstream)
+        idle = self.idle
+        idle.append(upstream)
+        if len(idle) > self.idle_count_max:
+            # the oldest goes: new ones are trusted, and what nobody takes must not keep them out
+            idle.pop(0).abort()
 
     def closed_while_idle(self, upstream: UpstreamConnection) -> None:
         """Drop an idle connection that the backend closed, and learn from it."""
