@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tests.end_to_end.connection import PATIENCE_S, Connection, Message
+from tests.end_to_end.connection import PATIENCE_S, Connection, CutMessageError, Message
 
 
 def request(
@@ -42,3 +42,10 @@ class RawClient(Connection):
         """Send one request and read its whole answer."""
         await self.send(request(method, target, body=body, fields=fields, version=version))
         return await self.read_answer(method, within_s)
+
+    async def ask_or_cut(self, target: str, version: str = "HTTP/1.1") -> Message | None:
+        """GET `target`; None when the connection ended before a whole head."""
+        try:
+            return await self.ask("GET", target, version=version)
+        except CutMessageError:
+            return None

@@ -185,6 +185,19 @@ def always(data: bytes, *, then_close: bool = False) -> Script:
     return script
 
 
+def once(data: bytes, *, reset: bool = False) -> Script:
+    """Answer the first request with `data`, then end the connection."""
+
+    async def script(connection: BackendConnection) -> None:
+        await connection.next_request()
+        await connection.send(data)
+        if reset:
+            await asyncio.sleep(0.05)  # so that the reset does not overtake the bytes
+            connection.reset()
+
+    return script
+
+
 async def echo(connection: BackendConnection) -> None:
     """Answer every request with its own body, and its start line in `X-Seen`."""
     while True:

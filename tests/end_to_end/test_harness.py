@@ -12,11 +12,11 @@ from tests.end_to_end.raw_client import RawClient, chunked, request
 from tests.end_to_end.scripted_backend import (
     BackendConnection,
     Place,
-    Script,
     ScriptedBackend,
     always,
     answer,
     echo,
+    once,
     read_and_wait,
 )
 
@@ -25,18 +25,6 @@ from tests.end_to_end.scripted_backend import (
 def place() -> Place:
     """A reserved address; the server that listens there closes its socket."""
     return Place()
-
-
-def once(data: bytes, *, reset: bool = False) -> Script:
-    """Answer the first request with `data`, then end the connection."""
-
-    async def script(connection: BackendConnection) -> None:
-        await connection.next_request()
-        await connection.send(data)
-        if reset:
-            connection.reset()
-
-    return script
 
 
 async def test_a_place_refuses_until_a_backend_listens(place: Place, serve: Serve, connect: Connect) -> None:
