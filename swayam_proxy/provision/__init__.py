@@ -1,0 +1,1 @@
+"""Who sets backends up: a sidecar, a local process."""
