@@ -41,6 +41,7 @@ from swayam_proxy.live.start_failed import StartFailedError
 if TYPE_CHECKING:
     from swayam_proxy.config.schema import Config
     from swayam_proxy.config.service import Health, Service
+    from swayam_proxy.sidecar.settings import SidecarSettings
 
 __all__ = [
     "LAUNCHER_VARIABLE",
@@ -51,6 +52,7 @@ __all__ = [
     "replay_decision",
     "run_launcher",
     "run_proxy",
+    "run_sidecar",
 ]
 
 PROBE_PATHS: Final = {
@@ -96,6 +98,17 @@ def run_launcher(config: Config, commands: Sequence[Sequence[str]], *, shared_po
         log_level=config.process.log_level,
         log_format=config.process.log_format,
     )
+
+
+def run_sidecar(settings: SidecarSettings, *, loop_name: str, log_level: str, log_format: str) -> int:
+    """Run one sidecar until it is told to stop; returns its exit status.
+
+    Raises:
+        StartFailedError: an address cannot be listened on, or a library is missing.
+    """
+    from swayam_proxy.sidecar.process import serve
+
+    return serve(settings, loop_name=loop_name, log_level=log_level, log_format=log_format)
 
 
 def replay_decision(recorded: Mapping[str, Any]) -> list[str]:

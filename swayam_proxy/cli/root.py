@@ -9,6 +9,7 @@ from swayam_proxy.cli.group import SwayamGroup
 from swayam_proxy.cli.options import CONTEXT, examples
 from swayam_proxy.cli.replay import replay
 from swayam_proxy.cli.serving import launch, serve
+from swayam_proxy.cli.sidecar import sidecar
 from swayam_proxy.cli.simulate import simulate
 from swayam_proxy.cli.status import status
 from swayam_proxy.cli.version import version
@@ -34,5 +35,17 @@ def swayam() -> None:
     """
 
 
-for command in (serve, launch, check_config, show_config, schema, status, simulate, explain, replay, version):
+for command in (
+    serve,
+    launch,
+    sidecar,
+    check_config,
+    show_config,
+    schema,
+    status,
+    simulate,
+    explain,
+    replay,
+    version,
+):
     swayam.add_command(command)

@@ -65,6 +65,11 @@ class Admission:
         return self.slots - self.running_count - len(self._leases)
 
     @property
+    def leases_count(self) -> int:
+        """Slots that wait for their request."""
+        return len(self._leases)
+
+    @property
     def holds_count(self) -> int:
         """Holds that wait for a slot."""
         return len(self._holds)
@@ -111,6 +116,11 @@ class Admission:
             for key in [key for key in held if key[0] == frontend]:
                 del held[key]
         return self._grant(now)
+
+    def forget_holds(self) -> None:
+        """Grant nothing more to those that wait now; what is leased stays leased."""
+        self._holds.clear()
+        self._queue.clear()
 
     def next_wakeup(self) -> float:
         """When `expire` is due."""

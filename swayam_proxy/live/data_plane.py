@@ -164,6 +164,12 @@ class DataPlane:
             ),
         )
 
+    def forget_backend(self, service_name: str, address: str) -> None:
+        """Close the idle connections to an address that is used no more."""
+        pool = self._shared.services[service_name].pools.pop(address, None)
+        if pool is not None:
+            pool.close()
+
     # -- inside --
 
     def _planner_pair(self, authority: bytes, *, tls: bool) -> tuple[RequestPlanner, RequestPlanner]:

@@ -8,7 +8,7 @@ refused.
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol, assert_never
+from typing import TYPE_CHECKING, Protocol, assert_never
 
 from swayam_proxy.core.commands import (
     CancelHold,
@@ -20,12 +20,15 @@ from swayam_proxy.core.commands import (
     WarmBackend,
 )
 from swayam_proxy.core.events import Event, WakeupCame
-from swayam_proxy.core.explanation import Explanation
-from swayam_proxy.core.frontend import Frontend
 from swayam_proxy.core.routing import RouteMatch
-from swayam_proxy.core.snapshot import FrontendSnapshot
 from swayam_proxy.core.ticket import Ticket
 from swayam_proxy.core.vocabulary import NEVER, Fault, Outcome, Refusal, ServiceSpec
+
+if TYPE_CHECKING:
+    # a sidecar uses the interfaces below, but none of the models that these bring with them
+    from swayam_proxy.core.explanation import Explanation
+    from swayam_proxy.core.frontend import Frontend
+    from swayam_proxy.core.snapshot import FrontendSnapshot
 
 _TIMER_S_MAX = 3600.0
 
@@ -101,7 +104,7 @@ class Driver:
 
     def __init__(
         self,
-        frontend: Frontend,
+        frontend: "Frontend",
         loop: asyncio.AbstractEventLoop,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -201,11 +204,11 @@ class Driver:
         """Tell the rules a fact and do what they say."""
         self.perform(self.frontend.handle(event, self.clock()))
 
-    def explain(self) -> tuple[Explanation, ...]:
+    def explain(self) -> "tuple[Explanation, ...]":
         """Return why each service's prefix is what it is."""
         return self.frontend.explain(self.clock())
 
-    def snapshot(self) -> FrontendSnapshot:
+    def snapshot(self) -> "FrontendSnapshot":
         """Return what the rules know now."""
         return self.frontend.snapshot(self.clock())
 

@@ -1,0 +1,1 @@
+"""The process before one model server: slots, holds and grants; set-up, idling and decommission."""

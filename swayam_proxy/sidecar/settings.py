@@ -1,0 +1,64 @@
+"""What a sidecar is told: where it listens, what it stands before, how many requests at once, how long things
+may take.
+
+Plain data, made from the command line. All times in seconds.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class LifeSettings:
+    """How long the model server may be what it is."""
+
+    idle_s: float = 60.0
+    """Without a request for so long it is decommissioned; infinite: never."""
+    setup_timeout_s: float = 300.0
+    """A set-up that takes longer has failed."""
+    drain_s: float = 30.0
+    """Requests that still run so long after a decommission began are cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSettings:
+    """How the model server says that it can serve: a GET that is answered with 2xx."""
+
+    path: str = "/"
+    interval_s: float = 0.1
+    """Between two checks while it is set up."""
+    timeout_s: float = 1.0
+    watch_interval_s: float = 2.0
+    """Between two checks of an attached server that is warm."""
+    fall_count: int = 3
+    """Failed checks in a row until a warm attached server counts as gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """The one model server."""
+
+    command: tuple[str, ...] = ()
+    """What starts it; empty: somebody else runs it, and it is only attached to."""
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0: a free one for every start, told to the command by {port}."""
+    stop_grace_s: float = 10.0
+    """From SIGTERM to SIGKILL."""
+    output_path: str | None = None
+    """File for what it prints; None: standard error of the sidecar."""
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarSettings:
+    """Everything that one sidecar process needs."""
+
+    server: ServerSettings
+    host: str = "127.0.0.1"
+    port: int = 0
+    slots: int = 1
+    token: str | None = field(default=None, repr=False)
+    """Asked for by the control API; None: nobody but this machine may use it."""
+    lease_s: float = 0.05
+    """How long a granted slot waits for its request."""
+    life: LifeSettings = field(default_factory=LifeSettings)
+    health: HealthSettings = field(default_factory=HealthSettings)
