@@ -306,7 +306,7 @@ def _gauges(summary: ExecutionSummary, fitted: LogNormal) -> tuple[float, float]
 
 
 def _empirical(summary: ExecutionSummary, longer: float) -> Empirical:
-    """The histogram, even in log(t) within a bin, times `longer`; an octave more for what was cut off last."""
+    """The histogram, even in log(t) within a bin, times `longer`; an octave for what was cut off last."""
     edges, share = _histogram(summary)
     if share[-1] < 1.0 - 1e-9:
         edges = np.append(edges, edges[-1] + BINS_PER_OCTAVE * _BIN_LOG)

@@ -40,6 +40,8 @@ from swayam_proxy.core.model.waiting_central import delays, least_residual_serie
 
 _PRESENT_MAX = 24
 """Requests at one backend that are told apart; more are rare where anybody plans to be."""
+_NOISE = 1e-7
+"""Masses below this may be rounding errors of the transform."""
 _ROUNDS_MAX = 60
 _CLOSE = 2e-6
 
@@ -104,20 +106,18 @@ def _behind_others(lattice: Lattice, loads: Floats, setting: Setting, longer: fl
     found_busy = np.clip(1.0 - (1.0 - loads) / (1.0 - present / sources), 0.0, 1.0)
     open_share = _open_share(lattice, weights, sources)
     middle = 0.5 * (open_share[:, 1:] + open_share[:, :-1])
-    # P(V > v) = base + rho r * P(W > v), solved for what is left of P(W > v) beyond P(W > 0)/rho P(V > v)
+    # from the solution of the simpler closure P(W > v) = P(W > 0)/rho P(V > v) on
     circle = lattice.circle
     base = lattice.crossing_series(loads, found_busy)
     through = loads * lattice.residual_series
-    divisor = 1.0 - found_busy * lattice.residual_series
-    work = circle.values(base / divisor)
+    work = np.clip(circle.values(base / (1.0 - found_busy * lattice.residual_series)), 0.0, 1.0)
     survival = moved_before = found_before = work  # so that the first step back is next to nothing
     for _ in range(_ROUNDS_MAX):
         falls = middle * np.maximum(work[:, :-1] - work[:, 1:], 0.0)
         shape = open_share[:, -1:] * work
         shape[:, :-1] = shape[:, -1:] + np.cumsum(falls[:, ::-1], axis=1)[:, ::-1]
         survival = found_busy * shape / np.maximum(shape[:, :1], 1e-300)
-        left = survival - found_busy / loads * work
-        found = np.clip(circle.values((base + through * circle.series(left)) / divisor), 0.0, 1.0)
+        found = np.clip(circle.values(base + through * circle.series(survival)), 0.0, 1.0)
         moved = found - work
         if float(np.abs(moved).max()) < _CLOSE:
             break
@@ -177,8 +177,8 @@ def _open_share(lattice: Lattice, weights: Floats, sources: int) -> Floats:
     counts = np.arange(1, needed + 1)
     whole = weights[:, :needed] @ densities
     free = (weights[:, :needed] * np.maximum(0.0, 1.0 - counts / sources)) @ densities
-    share: Floats = np.divide(free, whole, out=np.zeros_like(free), where=whole > 1e-12)
-    for row, seen in zip(share, whole > 1e-12, strict=True):
+    share: Floats = np.divide(free, whole, out=np.zeros_like(free), where=whole > _NOISE)
+    for row, seen in zip(share, whole > _NOISE, strict=True):
         last = int(np.flatnonzero(seen)[-1]) if seen.any() else 0
         row[last + 1 :] = row[last]
     return share
