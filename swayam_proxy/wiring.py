@@ -17,6 +17,7 @@ from swayam_proxy.core.vocabulary import (
     DispatchPolicy,
     FrontendSpec,
     HealthSpec,
+    LateBindingSpec,
     QueueSpec,
     RetrySpec,
     RouteSpec,
@@ -33,6 +34,7 @@ from swayam_proxy.live.settings import (
     LiveSettings,
     ProbeSettings,
     ServiceSettings,
+    SidecarLinkSettings,
     Timeouts,
     TlsFiles,
 )
@@ -40,7 +42,7 @@ from swayam_proxy.live.start_failed import StartFailedError
 
 if TYPE_CHECKING:
     from swayam_proxy.config.schema import Config
-    from swayam_proxy.config.service import Health, Service
+    from swayam_proxy.config.service import Health, Service, Sidecar
     from swayam_proxy.sidecar.settings import SidecarSettings
 
 __all__ = [
@@ -154,7 +156,11 @@ def live_settings(config: Config) -> LiveSettings:
 
 
 def _service_spec(name: str, service: Service) -> ServiceSpec:
-    health, queue, retry = service.health, service.queue, service.retry
+    health, queue, retry, sidecar = service.health, service.queue, service.retry, service.sidecar
+    late_binding = LateBindingSpec()
+    if sidecar is not None:
+        blind_tries_max = min(late_binding.blind_tries_max, sidecar.tries)
+        late_binding = LateBindingSpec(sidecar.holds, sidecar.tries, blind_tries_max)
     return ServiceSpec(
         name=name,
         backends=tuple(
@@ -184,6 +190,8 @@ def _service_spec(name: str, service: Service) -> ServiceSpec:
         ),
         queue=QueueSpec(queue.count_max, queue.wait_max, queue.outstanding_max),
         retry=RetrySpec(retry.attempts_max, retry.budget_ratio),
+        late_binding=late_binding,
+        set_up_on_demand=sidecar is not None,
     )
 
 
@@ -198,7 +206,14 @@ def _service_settings(name: str, service: Service, config: Config) -> ServiceSet
         probe=_probe(name, service.health),
         backend_tls=tls,
         host_header=service.host_header,
+        sidecar=_sidecar(service.sidecar),
     )
+
+
+def _sidecar(sidecar: Sidecar | None) -> SidecarLinkSettings | None:
+    if sidecar is None:
+        return None
+    return SidecarLinkSettings(None if sidecar.token is None else sidecar.token.get_secret_value())
 
 
 def _probe(name: str, health: Health) -> ProbeSettings:

@@ -7,7 +7,13 @@ import pytest
 
 from swayam_proxy.config.schema import Config
 from swayam_proxy.core.vocabulary import BackendSpec, RouteSpec
-from swayam_proxy.live.settings import AccessLogSettings, BackendTls, ProbeSettings, TlsFiles
+from swayam_proxy.live.settings import (
+    AccessLogSettings,
+    BackendTls,
+    ProbeSettings,
+    SidecarLinkSettings,
+    TlsFiles,
+)
 from swayam_proxy.wiring import frontend_spec, live_settings, own_frontend_id
 
 SERVICE = {"backends": ["a:1"], "sla": {"response_time": "50ms", "level": 0.9}}
@@ -122,3 +128,19 @@ def test_frontends_of_one_machine_have_names_of_their_own() -> None:
     import os
 
     assert own_frontend_id().endswith(f"-{os.getpid()}")
+
+
+def test_sidecars_mean_set_up_on_demand() -> None:
+    """The table of the sidecar reaches rules and process; the token travels, but not in any text."""
+    config = config_of({"sidecar": {"token": "s3cret", "holds": 5, "tries": 0}})
+    spec = frontend_spec(config, "f").services[0]
+    assert spec.set_up_on_demand
+    assert spec.dispatch == "late-binding"
+    late = spec.late_binding
+    assert (late.holds_count, late.tries_max, late.blind_tries_max) == (5, 0, 0)
+    settings = live_settings(config).services[0].sidecar
+    assert settings == SidecarLinkSettings("s3cret")
+    assert "s3cret" not in repr(settings)
+    plain = frontend_spec(config_of(), "f").services[0]
+    assert not plain.set_up_on_demand
+    assert live_settings(config_of()).services[0].sidecar is None

@@ -40,6 +40,7 @@ def findings(config: Config) -> Iterator[Finding]:
         yield from _prefix(key, service)
         yield from _promise(key, service, config)
         yield from _health(key, service)
+        yield from _sidecar(key, service)
 
 
 def _addresses(config: Config) -> Iterator[Finding]:
@@ -173,6 +174,27 @@ def _health(key: KeyPath, service: Service) -> Iterator[Finding]:
         yield Finding(
             ((*table, "eject_base"), (*table, "eject_max")), what, "write an eject_max that is longer"
         )
+
+
+def _sidecar(key: KeyPath, service: Service) -> Iterator[Finding]:
+    table: KeyPath = (*key, "sidecar")
+    if service.sidecar is None:
+        if service.dispatch == "late-binding":
+            todo = f"write another one, or add the table [{key_text(table)}] if its backends have sidecars"
+            yield Finding(((*key, "dispatch"), table), 'is "late-binding", which needs sidecars', todo)
+        if service.min == 0:
+            todo = "write at least 1: only a sidecar can set up again what was let go"
+            yield Finding(((*key, "min"), table), "is 0, but its backends have no sidecars", todo)
+        return
+    for index, backend in enumerate(service.backends):
+        if backend.address.startswith("https://"):
+            place: KeyPath = (*key, "backends", index)
+            what = f'is "{backend.address}", but sidecars are spoken to without TLS'
+            yield Finding((place, table), what, "write it as host:port")
+    if service.health.preset != "none":
+        what = f'is "{service.health.preset}", but sidecars tell by themselves'
+        todo = "take the table health out: checks would count as requests and keep backends from idling"
+        yield Finding(((*key, "health", "preset"), table), what, todo)
 
 
 def _quote(seconds: float) -> str:

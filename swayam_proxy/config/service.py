@@ -8,7 +8,16 @@ second case; a test holds them equal.
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, PlainSerializer, WithJsonSchema
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    SecretStr,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
@@ -249,6 +258,24 @@ class ServiceTls(Section):
     """Name that the certificate must carry; left out, the host of the address."""
 
 
+class Sidecar(Section):
+    """Backends that are `swayam sidecar`, or speak its protocol: set up on demand, shared by late binding."""
+
+    token: SecretStr | None = Field(default=None, examples=["a-secret-of-yours"])
+    """What the sidecars ask for; left out, they ask for nothing."""
+    holds: int | None = Field(default=None, ge=1, le=100, examples=[3])
+    """Backends at which a waiting request is held; left out: 3, or 6 where the promise is tight."""
+    tries: int = Field(default=2, ge=0, le=100)
+    """Backends that a request tries, one after another, before it waits."""
+
+    @field_validator("token")
+    @classmethod
+    def _is_a_field_value(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not re.fullmatch(r"[!-~]{1,4096}", token.get_secret_value()):
+            raise RefusedValueError("is not a token", "write 1 to 4096 visible ASCII characters")
+        return token
+
+
 class Service(Section):
     """One model behind one route."""
 
@@ -260,8 +287,8 @@ class Service(Section):
     """The promise."""
     slots: int = Field(default=1, ge=1, le=10_000)
     """Requests that a backend runs at once, where its entry does not say so itself."""
-    dispatch: Literal["random", "least-outstanding", "p2c"] = "p2c"
-    """How a backend of the prefix is chosen; it decides how many are needed."""
+    dispatch: Literal["random", "least-outstanding", "p2c", "late-binding"] = "p2c"
+    """How a backend of the prefix is chosen; it decides how many are needed. With sidecars "late-binding"."""
     routes: list[RouteEntry] = Field(default=[Route()], min_length=1, max_length=1000)
     """What leads requests here; left out, every path of every host."""
     execution_time: PositiveDuration = 0.1
@@ -270,8 +297,8 @@ class Service(Section):
     """Expected standard deviation of the execution time, divided by its mean."""
     setup_time: Duration = 0.0
     """Expected time from cold to warm; the forecast looks that far ahead."""
-    min: int = Field(default=1, ge=1, le=BACKENDS_COUNT_MAX)
-    """The prefix is never shorter."""
+    min: int = Field(default=1, ge=0, le=BACKENDS_COUNT_MAX)
+    """The prefix is never shorter; 0, with sidecars only, lets the last one go, too."""
     max: int | None = Field(default=None, ge=1, le=BACKENDS_COUNT_MAX, examples=[8])
     """The prefix is never longer; left out, the length of the list."""
     shrink_hold: Duration = 30.0
@@ -296,3 +323,12 @@ class Service(Section):
     """What differs from [limits]."""
     tls: ServiceTls | None = None
     """How https backends are verified."""
+    sidecar: Sidecar | None = None
+    """Its backends have sidecars: they are set up on demand, and decommission themselves."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _late_binding_with_sidecars(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("sidecar") is not None and "dispatch" not in values:
+            return {**values, "dispatch": "late-binding"}
+        return values

@@ -55,16 +55,16 @@ def test_doubts_are_told_and_pass(run: Run, config_path: Path) -> None:
 def test_check_config_as_json(run: Run, config_path: Path) -> None:
     """Programs get problems and warnings as lists, right or wrong."""
     assert json.loads(run("check-config", "--json").stdout) == {"ok": True, "problems": [], "warnings": []}
-    result = run("check-config", "--json", "--set", "services.digits.min=0")
+    result = run("check-config", "--json", "--set", "services.digits.slots=0")
     assert result.exit_code == Exit.USAGE
     report = json.loads(result.stdout)
     assert report["ok"] is False
     assert report["problems"] == [
         {
-            "where": "--set services.digits.min",
-            "key": "services.digits.min",
+            "where": "--set services.digits.slots",
+            "key": "services.digits.slots",
             "what": "is 0, but must be at least 1",
-            "todo": "write another number, such as min = 1",
+            "todo": "write another number, such as slots = 1",
         }
     ]
     missing = run("check-config", "--json", "-c", "none.toml")

@@ -50,6 +50,21 @@ from tests.config.conftest import MINIMAL, Complaints, Read
             "  write its backends as https://host:port, or take the table tls out",
         ),
         (
+            'dispatch = "late-binding"',
+            'services.digits.dispatch is "late-binding", which needs sidecars\n'
+            "  write another one, or add the table [services.digits.sidecar] if its backends have sidecars",
+        ),
+        (
+            "min = 0",
+            "services.digits.min is 0, but its backends have no sidecars\n"
+            "  write at least 1: only a sidecar can set up again what was let go",
+        ),
+        (
+            'sidecar = {}\nhealth.preset = "v2"',
+            'services.digits.health.preset is "v2", but sidecars tell by themselves\n'
+            "  take the table health out: checks would count as requests and keep backends from idling",
+        ),
+        (
             'routes = [{ path_prefix = "/a" }, { path_prefix = "/a/" }]',
             'services.digits.routes[2] is path_prefix = "/a/", which this service already has\n'
             "  give each service its own path_prefix, host or headers",
@@ -133,3 +148,30 @@ def test_a_promise_that_no_backend_can_keep_only_warns(read: Read) -> None:
     assert [(warning.key, warning.what) for warning in warnings] == [
         ("services.digits.sla.response_time", 'is "500ms", shorter than execution_time = "1s"')
     ]
+
+
+def test_sidecars_are_spoken_to_without_tls(complaints: Complaints) -> None:
+    """A backend with a sidecar cannot be https."""
+    text = complaints(MINIMAL.replace('"127.0.0.1:9002"', '"https://b:9002"') + "sidecar = {}")
+    assert 'backends[2] is "https://b:9002", but sidecars are spoken to without TLS' in text
+
+
+def test_sidecars_change_the_default_dispatch(read: Read) -> None:
+    """The table alone chooses late binding, unless another policy is written; 0 backends may be the least."""
+    assert read().config.services["digits"].dispatch == "p2c"
+    assert read(MINIMAL + "min = 0\nsidecar = {}").config.services["digits"].dispatch == "late-binding"
+    loaded = read(MINIMAL + 'dispatch = "random"\nsidecar = {}')
+    assert loaded.config.services["digits"].dispatch == "random"
+
+
+def test_token_is_a_secret(read: Read, complaints: Complaints) -> None:
+    """It comes from the file or the environment, is shown nowhere, and must be able to stand in a field."""
+    variable = {"SWAYAM_SERVICES__DIGITS__SIDECAR__TOKEN": "s3cret-of-ours"}
+    for loaded in (read(MINIMAL + 'sidecar.token = "s3cret-of-ours"'), read(MINIMAL, variable)):
+        sidecar = loaded.config.services["digits"].sidecar
+        assert sidecar is not None and sidecar.token is not None
+        assert sidecar.token.get_secret_value() == "s3cret-of-ours"
+        assert "s3cret-of-ours" not in str(loaded.config) + str(loaded.config.model_dump(mode="json"))
+    text = complaints(MINIMAL + 'sidecar.token = "two words"')
+    assert "services.digits.sidecar.token is not a token" in text
+    assert "two words" not in text

@@ -89,7 +89,7 @@ def test_the_example_is_valid_with_every_key_uncommented(tmp_path: Path) -> None
     path = tmp_path / "swayam.toml"
     path.write_text(text)
     loaded = load(path, {})
-    assert set(loaded.config.services) == {"digits", "sentiment"}
+    assert set(loaded.config.services) == {"digits", "sentiment", "translate"}
 
 
 def test_the_example_has_every_key_and_no_other() -> None:

@@ -25,8 +25,8 @@ def in_service(line: str) -> str:
             "services.digits.min is true, not an integer\n  write a whole number, such as min = 1",
         ),
         (
-            "min = 0",
-            "services.digits.min is 0, but must be at least 1\n  write another number, such as min = 1",
+            "slots = 0",
+            "services.digits.slots is 0, but must be at least 1\n  write another number, such as slots = 1",
         ),
         (
             "max = 10001",
@@ -65,17 +65,17 @@ def in_service(line: str) -> str:
         (
             'dispatch = "p3c"',
             'services.digits.dispatch is "p3c", which is not known here\n'
-            '  did you mean "p2c"? write one of "random", "least-outstanding", "p2c"',
+            '  did you mean "p2c"? write one of "random", "least-outstanding", "p2c", "late-binding"',
         ),
         (
             'dispatch = "round robin"',
             'services.digits.dispatch is "round robin", which is not known here\n'
-            '  write one of "random", "least-outstanding", "p2c"',
+            '  write one of "random", "least-outstanding", "p2c", "late-binding"',
         ),
         (
             "dispatch = 5",
             "services.digits.dispatch is 5, which is not known here\n"
-            '  write one of "random", "least-outstanding", "p2c"',
+            '  write one of "random", "least-outstanding", "p2c", "late-binding"',
         ),
         (
             "queue = 5",
