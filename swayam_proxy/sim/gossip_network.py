@@ -163,7 +163,8 @@ class GossipNetwork:
         if member.armed_at != at or not member.alive or member.paused:
             return
         member.armed_at = float("inf")
-        self._perform(member, member.membership.tick(self.now + member.clock_offset_s))
+        now = max(self.now + member.clock_offset_s, member.membership.next_wakeup())  # never early
+        self._perform(member, member.membership.tick(now))
         self._arm(member)
 
     def _deliver(self, member: SimMember, datagram: bytes, source_index: int) -> None:

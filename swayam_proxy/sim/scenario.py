@@ -48,6 +48,12 @@ class Scenario:
     loss: float = 0.0
     """Share of messages that are lost and sent again after `resend_s`."""
     resend_s: float = 0.2
+    gossip_s: float | None = 0.5
+    """How often each frontend hears its peers' forecasts; None: never, so that L = F x L'."""
+    gossip_loss: float = 0.0
+    """Share of these that do not arrive; the next one brings the news."""
+    gossip_fresh_s: float = 5.0
+    """What was said longer ago counts no more."""
     crashes: tuple[Crash, ...] = ()
     seed: int = 1
 
@@ -66,6 +72,8 @@ class Scenario:
             (self.tick_s <= 0.0, "the tick must be positive"),
             (min(self.one_way_s, self.jitter_s, self.resend_s) < 0.0, "delays must not be negative"),
             (not 0.0 <= self.loss < 1.0, "the share of lost messages must lie in [0, 1)"),
+            (not 0.0 <= self.gossip_loss <= 1.0, "the share of lost gossip must lie in [0, 1]"),
+            (self.gossip_s is not None and self.gossip_s <= 0.0, "the gossip interval must be positive"),
             (
                 self.first_frontend_share is not None and not 0.0 <= self.first_frontend_share <= 1.0,
                 "the first frontend's share must lie in [0, 1]",

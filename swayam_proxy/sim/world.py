@@ -39,6 +39,7 @@ from swayam_proxy.core.vocabulary import (
 from swayam_proxy.sim.engine import Engine, Progress
 from swayam_proxy.sim.fleet import Fleet
 from swayam_proxy.sim.network import Network
+from swayam_proxy.sim.peers import Peers
 from swayam_proxy.sim.record import FAILED, REFUSED, ResponseLog, RunRecord
 from swayam_proxy.sim.roads import SERVICE, PlainRoad, Road, SidecarRoad
 from swayam_proxy.sim.scenario import Scenario
@@ -107,6 +108,7 @@ class World:
         ]
         self._armed = [NEVER] * scenario.frontends_count
         self._road = self._make_road()
+        self._peers = Peers(scenario, scalar_stream(scenario.seed, "gossip"))
         self.decisions: list[tuple[int, Decision]] = []
         """(frontend, decision) in order, when `keep_decisions` asks for them."""
         self.keep_decisions = False
@@ -118,6 +120,8 @@ class World:
             for index in range(1, scenario.warm_at_start + 1):
                 self.tell(number, BackendReported(SERVICE, index, BackendState.WARM))
             self._arm(number)
+        if scenario.gossip_s is not None and scenario.frontends_count > 1:
+            self._engine.call_at(scenario.gossip_s, self._gossip, scenario.gossip_s)
         for crash in scenario.crashes:
             self._engine.call_at(crash.at_s, self._crash, crash.backend_index)
 
@@ -234,13 +238,14 @@ class World:
                     self._road.place_hold(number, command)
                 case CancelHold():
                     self._road.cancel_hold(number, command)
-                case RecordDecision(decision):
+                case RecordDecision(decision, _):
                     self._decided(number, decision)
                 case _:
                     assert_never(command)
         self._arm(number)
 
     def _decided(self, number: int, decision: Decision) -> None:
+        self._peers.decided(number, decision)
         if number == 0 and (not self._prefixes or self._prefixes[-1][1] != decision.prefix):
             self._prefixes.append((decision.at, decision.prefix))
         if self.keep_decisions:
@@ -264,6 +269,13 @@ class World:
     def tell(self, number: int, event: Event) -> None:
         """Let a frontend hear a fact, and do what it then says."""
         self._perform(number, self._frontends[number].handle(event, self._engine.now))
+
+    def _gossip(self, interval_s: float, _: object) -> None:
+        now = self._engine.now
+        self._peers.exchange()
+        for number, frontend in enumerate(self._frontends):
+            frontend.handle(self._peers.heard_by(number, SERVICE, now), now)
+        self._engine.call_at(now + interval_s, self._gossip, interval_s)
 
     def _set_up(self, number: int, order: WarmBackend) -> None:
         """Let a backend hear an order; one that is not cold answers with its state, under the order's
