@@ -22,14 +22,13 @@ from fake_backend.faults import Fault, FaultKind, FaultSource, asked_fault
 from fake_backend.job import Job
 from fake_backend.lifecycle import Lifecycle
 from fake_backend.quantities import parse_duration_s
+from fake_backend.reading import TooLargeError, read_body
 from fake_backend.settings import BackendSettings, OnDisconnect, ServerState
+from fake_backend.sidecar import requests
+from fake_backend.sidecar.sidecar import Sidecar, Visit
 from fake_backend.slots import Admission, Slots
 
 _SERVER = "fake-backend"
-
-
-class TooLargeError(ValueError):
-    """A request body beyond the limit."""
 
 
 class BusyError(Exception):
@@ -63,8 +62,14 @@ class Backend:
         self.index = index
         self.port = 0
         self.name = ""
-        self.slots = Slots(settings.slots_count, settings.queue, settings.queue_count_max)
-        self.lifecycle = Lifecycle(alarm, setup_s=settings.setup_s, start=settings.start)
+        self.sidecar: Sidecar | None = None
+        self.slots: Slots
+        if settings.sidecar is None:
+            self.slots = Slots(settings.slots_count, settings.queue, settings.queue_count_max)
+            self.lifecycle = Lifecycle(alarm, setup_s=settings.setup_s, start=settings.start)
+        else:
+            self.sidecar = Sidecar(settings, seed=seed, index=index, alarm=alarm)
+            self.slots, self.lifecycle = self.sidecar.slots, self.sidecar.lifecycle
         self.counters = Counters(faults={})
         self.health_status = 200
         self._alarm = alarm
@@ -72,6 +77,7 @@ class Backend:
         self._times = ExecutionTimes(settings.execution, seed=seed, backend_index=index)
         self._faults = FaultSource(settings.faults, seed=seed, backend_index=index)
         self._loop = asyncio.get_running_loop()
+        self._executing: dict[Job, asyncio.Transport | None] = {}
 
     def listens_at(self, port: int) -> None:
         """Take the port that the operating system gave, which is part of the name."""
@@ -86,7 +92,7 @@ class Backend:
             "index": self.index,
             "port": self.port,
             "state": self.lifecycle.state.value,
-            "setups": self.lifecycle.setups_count,
+            "setups": self.lifecycle.incarnation,
             "slots": self.slots.slots_count,
             "requests": counters.requests_count,
             "served": counters.served_count,
@@ -100,10 +106,50 @@ class Backend:
             "faults": dict(counters.faults or {}),
         }
 
+    def die(self, *, is_started_again: bool) -> bool:
+        """Lose what runs, as when the model server's process ends; False when it does not run."""
+        if not self.lifecycle.die(is_started_again=is_started_again):
+            return False
+        for job, transport in list(self._executing.items()):
+            if transport is not None:
+                sabotage.reset(transport)
+            job.abandon(finish=False)
+        return True
+
+    def close(self) -> None:
+        """Give alarms and control connections back."""
+        self.lifecycle.go_cold()
+        if self.sidecar is not None:
+            self.sidecar.close()
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         path, _, query_text = request.raw_path.partition("?")
         query = dict(parse_qsl(query_text)) if query_text else {}
+        sidecar = self.sidecar
+        if sidecar is None or path.startswith("/fake/"):
+            return await self._serve(request, path, query, None)
+        if path.startswith("/swayam/"):
+            return await requests.answer(sidecar, request, path)
+        visit = sidecar.admit(request.headers.get("Swayam-Grant"))
+        if visit is None:
+            return requests.busy_response(sidecar)
+        response: web.StreamResponse | None = None
+        try:
+            response = await self._serve(request, path, query, visit)
+        finally:
+            visit.end()
+            is_open = request.transport is not None and not request.transport.is_closing()
+            if response is None or response.prepared or not is_open:
+                sidecar.tell_idle()  # no head can say it any more
+        if not response.prepared and sidecar.slots.free_count > 0:
+            response.headers["Swayam-Idle"] = "1"
+        return response
+
+    async def _serve(
+        self, request: web.BaseRequest, path: str, query: dict[str, str], visit: Visit | None
+    ) -> web.StreamResponse:
+        """Answer a request that is for the model server, in the slot of its visit where there is one."""
         answer = control.answer(self, request.method, path, query)
         if answer is not None:
             return self._response(answer)
@@ -115,7 +161,7 @@ class Backend:
             body = await read_body(request, self.settings.body_bytes_max)
             content_type = request.headers.get("Content-Type", "application/octet-stream")
             asked = Asked(request.method, path, body, content_type, self.name)
-            return await self._answer(request, shape, asked, duration_s, fault)
+            return await self._answer(request, shape, asked, duration_s, fault, visit)
         except TooLargeError as error:
             return self._response(answers.error_answer(shape, 413, str(error)))
         except ValueError as error:
@@ -125,9 +171,15 @@ class Backend:
             return self._response(busy, {"Swayam-Busy": "1"})
 
     async def _answer(
-        self, request: web.BaseRequest, shape: Shape, asked: Asked, duration_s: float, fault: Fault | None
+        self,
+        request: web.BaseRequest,
+        shape: Shape,
+        asked: Asked,
+        duration_s: float,
+        fault: Fault | None,
+        visit: Visit | None,
     ) -> web.StreamResponse:
-        if self.lifecycle.state is not ServerState.WARM:
+        if visit is None and self.lifecycle.state is not ServerState.WARM:
             return self._response(answers.error_answer(shape, 503, f"the model is {self.lifecycle.state}"))
         if fault is not None:
             self._count_fault(fault)
@@ -139,12 +191,12 @@ class Backend:
                 duration_s = float("inf")
         if answers.wants_stream(shape, asked.body):
             if fault is None or fault.kind not in sabotage.BREAKING_KINDS:
-                return await self._stream(request, shape, asked, duration_s)
+                return await self._stream(request, shape, asked, duration_s, visit)
             shape = Shape.PLAIN
         answer = answers.whole_answer(shape, asked)
         if self.settings.answer_bytes:
             answer = Answer(answers.padded(answer.body, self.settings.answer_bytes), answer.content_type)
-        job = self._enter(duration_s)
+        job = self._enter(request, duration_s, visit)
         executed_s = await self._finished(job)
         if fault is not None and fault.kind is FaultKind.STATUS:
             answer = answers.error_answer(shape, int(fault.argument), "asked to fail")
@@ -158,11 +210,11 @@ class Backend:
         return self._response(answer, fields)
 
     async def _stream(
-        self, request: web.BaseRequest, shape: Shape, asked: Asked, duration_s: float
+        self, request: web.BaseRequest, shape: Shape, asked: Asked, duration_s: float, visit: Visit | None
     ) -> web.StreamResponse:
         """Send the parts evenly over the execution, whose planned time is told, since the head goes first."""
         parts = answers.streamed_parts(shape, asked, self.settings.chunks_count)
-        job = self._enter(duration_s, announce_start=True)
+        job = self._enter(request, duration_s, visit, announce_start=True)
         try:
             assert job.started is not None
             await job.started
@@ -189,7 +241,14 @@ class Backend:
             raise
         return response
 
-    def _enter(self, duration_s: float, *, announce_start: bool = False) -> Job:
+    def _enter(
+        self,
+        request: web.BaseRequest,
+        duration_s: float,
+        visit: Visit | None,
+        *,
+        announce_start: bool = False,
+    ) -> Job:
         job = Job(
             duration_s,
             loop=self._loop,
@@ -199,8 +258,12 @@ class Backend:
             on_end=self._count_end,
             announce_start=announce_start,
         )
-        if self.slots.enter(job) is Admission.BUSY:
+        if visit is not None:
+            visit.hand_over(job)
+        elif self.slots.enter(job) is Admission.BUSY:
             raise BusyError
+        self._executing[job] = request.transport
+        job.done.add_done_callback(lambda _: self._executing.pop(job, None))
         return job
 
     async def _finished(self, job: Job) -> float:
@@ -213,6 +276,8 @@ class Backend:
     def _abandon(self, job: Job) -> None:
         self.counters.cancelled_count += 1
         finish = self.settings.on_disconnect is OnDisconnect.FINISH and job.duration_s < float("inf")
+        if finish and self.sidecar is not None:
+            job.on_left = self.sidecar.tell_idle
         job.abandon(finish=finish)
 
     async def _until(self, when: float) -> None:
@@ -256,17 +321,3 @@ class Backend:
     def _count_fault(self, fault: Fault) -> None:
         assert self.counters.faults is not None
         self.counters.faults[fault.kind] = self.counters.faults.get(fault.kind, 0) + 1
-
-
-async def read_body(request: web.BaseRequest, bytes_max: int) -> bytes:
-    """Return a request's body; raise TooLargeError beyond `bytes_max`."""
-    if not request.can_read_body:
-        return b""
-    parts: list[bytes] = []
-    size = 0
-    while part := await request.content.readany():
-        parts.append(part)
-        size += len(part)
-        if size > bytes_max:
-            raise TooLargeError(f"the body is longer than {bytes_max} bytes")
-    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,9 +1,13 @@
 """The command line of the fake backend: words in, `FleetSettings` out.
 
+What belongs to the sidecar protocol alone is refused without `--sidecar`.
+
 Every bad value ends with exit status 2 and a text that says what would be right.
 """
 
 import asyncio
+import ipaddress
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,20 +20,26 @@ from fake_backend.faults import Fault, FaultPlan, parse_fault
 from fake_backend.fleet import ListenError, serve_until_signal
 from fake_backend.quantities import parse_duration_s
 from fake_backend.settings import (
+    STARTS,
     BackendSettings,
     ExecutionSettings,
     FleetSettings,
     OnDisconnect,
     QueueDiscipline,
     ServerState,
+    SidecarSettings,
     Work,
 )
+
+_TOKEN_BYTES_MAX = 4096
+_IDLE_S, _LEASE_S, _DRAIN_S = 60.0, 0.05, 5.0
 
 EPILOG = """\b
 Examples:
   python -m fake_backend --port 9001 --count 12 --mean 50ms --cv 0.3
   python -m fake_backend --port 9001 --slots 4 --queue busy --setup 3s
   python -m fake_backend --port 9001 --fault-rate 0.01 --fault reset --fault delay:2s
+  python -m fake_backend --port 9001 --count 20 --sidecar --setup 3s --idle 60s
 
 \b
 A request may ask for its own execution time (?execution=20ms or X-Fake-Execution: 20ms) and for a
@@ -44,7 +54,13 @@ fault (?fault=KIND or X-Fault: KIND):
 \b
 Paths: /v1/models/NAME:predict  /v2/models/NAME/infer  /v1/chat/completions (also "stream": true)
   /echo  /sse  health: /v2/health/ready /v2/health/live /ping /health; any other path answers plain JSON.
-  GET /fake/stats shows the counts; POST /fake/setup, /fake/cold, /fake/health?status=503 change the state.
+  GET /fake/stats shows the counts; POST /fake/setup, /fake/cold, /fake/health?status=503 change the state;
+  /fake/die loses the model server and what runs (?again=no: it stays lost), /fake/fail-setups?count=2
+  makes the next set-ups fail.
+
+\b
+With --sidecar each backend speaks the sidecar protocol (docs/sidecar-protocol.md): cold until
+POST /swayam/setup, busy answers, holds and leases by /swayam/control, /swayam/retire, /swayam/state.
 
 \b
 Answers carry X-Backend (INDEX:PORT), Server-Timing (exec;dur=MS, the execution without waiting),
@@ -111,8 +127,10 @@ def _positive(_: click.Context, parameter: click.Parameter, value: float) -> flo
 @click.option(
     "--queue",
     type=click.Choice([one.value for one in QueueDiscipline]),
-    default="fifo",
-    help="Beyond the slots: wait in order, or answer 503 with Swayam-Busy: 1.",
+    default=None,
+    show_default=False,
+    help="Beyond the slots: wait in order, or answer 503 with Swayam-Busy: 1.  "
+    "[default: fifo; busy with --sidecar]",
 )
 @click.option(
     "--queue-max",
@@ -123,10 +141,11 @@ def _positive(_: click.Context, parameter: click.Parameter, value: float) -> flo
 @click.option("--setup", type=DURATION, default="0s", help="Set-up time from cold to warm.")
 @click.option(
     "--start",
-    type=click.Choice([one.value for one in ServerState]),
+    type=click.Choice([one.value for one in STARTS]),
     default=None,
     show_default=False,
-    help="State at the start: warming if there is a set-up time, else warm; cold waits for POST /fake/setup.",
+    help="State at the start; cold waits to be set up.  [default: warming with a set-up time, else warm; "
+    "cold with --sidecar]",
 )
 @click.option(
     "--on-disconnect",
@@ -154,6 +173,34 @@ def _positive(_: click.Context, parameter: click.Parameter, value: float) -> flo
     default=None,
     help="Write host:port lines there once all backends listen.",
 )
+@click.option("--sidecar", is_flag=True, help="Speak the sidecar protocol; the options below belong to it.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="Want the token in this file with control requests; needed where --host is not loopback.",
+)
+@click.option(
+    "--idle",
+    type=DURATION,
+    default=None,
+    show_default=False,
+    help="Decommission after so long without a request; 0s never.  [default: 60s]",
+)
+@click.option(
+    "--lease",
+    type=DURATION,
+    default=None,
+    show_default=False,
+    help="How long a granted slot waits for its request.  [default: 50ms]",
+)
+@click.option(
+    "--drain",
+    type=DURATION,
+    default=None,
+    show_default=False,
+    help="On a signal, how long requests that run may go on; a second signal ends them.  [default: 5s]",
+)
 def command(**options: Any) -> None:
     """Emulate model servers with log-normal execution times, slots, set-up time and faults.
 
@@ -179,12 +226,15 @@ def fleet_settings(options: dict[str, Any]) -> FleetSettings:
         samples = read_samples(options["samples"]) if options["samples"] else ()
     except SamplesError as error:
         raise click.BadParameter(str(error), param_hint="'--samples'") from error
+    sidecar = sidecar_settings(options)
     start = options["start"] or (ServerState.WARMING if options["setup"] else ServerState.WARM)
+    if sidecar is not None:
+        start = options["start"] or ServerState.COLD
     backend = BackendSettings(
         execution=ExecutionSettings(options["mean"], options["cv"], samples, options["scale"]),
         work=Work.SPIN if options["spin"] else Work.SLEEP,
         slots_count=options["slots"],
-        queue=QueueDiscipline(options["queue"]),
+        queue=QueueDiscipline(options["queue"] or QueueDiscipline.FIFO),
         queue_count_max=options["queue_max"],
         setup_s=options["setup"],
         start=ServerState(start),
@@ -192,6 +242,7 @@ def fleet_settings(options: dict[str, Any]) -> FleetSettings:
         faults=FaultPlan(options["fault_rate"], faults),
         answer_bytes=options["answer_bytes"],
         chunks_count=options["chunks"],
+        sidecar=sidecar,
     )
     return FleetSettings(
         host=options["host"],
@@ -200,8 +251,53 @@ def fleet_settings(options: dict[str, Any]) -> FleetSettings:
         first_index=options["first_index"],
         seed=options["seed"],
         backend=backend,
+        drain_s=_DRAIN_S if options["drain"] is None else options["drain"],
         ready_file=options["ready_file"],
     )
+
+
+def sidecar_settings(options: dict[str, Any]) -> SidecarSettings | None:
+    """Return what the options of the sidecar protocol mean, None without it; raise click.UsageError."""
+    if not options["sidecar"]:
+        for name in ("token_file", "idle", "lease", "drain"):
+            if options[name] is not None:
+                raise click.UsageError(
+                    f"--{name.replace('_', '-')} belongs to the sidecar protocol: add --sidecar"
+                )
+        return None
+    if options["queue"] == QueueDiscipline.FIFO:
+        raise click.UsageError("--queue fifo contradicts --sidecar, with which requests never queue")
+    if options["lease"] == 0:
+        raise click.BadParameter("must be above 0", param_hint="'--lease'")
+    if options["token_file"] is None and not _is_loopback(options["host"]):
+        raise click.UsageError(
+            f"--host {options['host']} is not loopback: others could set up and retire; give a --token-file"
+        )
+    idle_s = _IDLE_S if options["idle"] is None else options["idle"] or math.inf
+    lease_s = _LEASE_S if options["lease"] is None else options["lease"]
+    return SidecarSettings(_token(options["token_file"]), idle_s, lease_s)
+
+
+def _token(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        with path.open("rb") as content:
+            token = content.read(_TOKEN_BYTES_MAX + 1).strip().decode("ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{path}: cannot be read: {error}", param_hint="'--token-file'") from error
+    if not token or len(token) > _TOKEN_BYTES_MAX or not token.isprintable() or " " in token:
+        raise click.BadParameter(
+            f"{path}: wants one word, at most {_TOKEN_BYTES_MAX} characters", param_hint="'--token-file'"
+        )
+    return token
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _run(loop_factory: Callable[[], asyncio.AbstractEventLoop], settings: FleetSettings) -> None:

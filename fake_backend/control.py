@@ -57,6 +57,14 @@ def _fake(backend: "Backend", method: str, path: str, query: Mapping[str, str]) 
         backend.lifecycle.set_up()
     elif path == "/fake/cold":
         backend.lifecycle.go_cold()
+    elif path == "/fake/die":
+        if not backend.die(is_started_again=query.get("again", "yes") != "no"):
+            return _json({"error": f"the model is {backend.lifecycle.state}: there is nothing to die"}, 409)
+    elif path == "/fake/fail-setups":
+        count = query.get("count", "")
+        if not (count.isdecimal() and len(count) <= 6):
+            return _json({"error": "write ?count=2: that many of the next set-ups fail"}, 400)
+        backend.lifecycle.setups_to_fail_count = int(count)
     elif path == "/fake/health":
         status = query.get("status", "")
         if not (status.isdecimal() and 200 <= int(status) <= 599):

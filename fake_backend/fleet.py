@@ -63,12 +63,19 @@ class Fleet:
         """Stop serving."""
         await self.close()
 
+    async def drain(self) -> None:
+        """Let backends with the sidecar protocol decommission themselves; at most `drain_s`."""
+        sidecars = [backend.sidecar for backend in self.backends if backend.sidecar is not None]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.drain_s):
+                await asyncio.gather(*(sidecar.drain() for sidecar in sidecars))
+
     async def close(self) -> None:
         """Close the listeners, cut what is in flight, give everything back."""
         for listener in self._listeners:
             listener.close()
         for backend in self.backends:
-            backend.lifecycle.go_cold()
+            backend.close()
         await asyncio.gather(*(server.shutdown(_STOP_S) for server in self._servers))
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
@@ -111,11 +118,15 @@ class Fleet:
 
 
 async def serve_until_signal(settings: FleetSettings, say: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `say` gets one line once all backends listen."""
+    """Serve until SIGINT or SIGTERM, then drain until a second one; `say` gets one line once all listen."""
     loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
+    stopped, hurried = asyncio.Event(), asyncio.Event()
+
+    def stop() -> None:
+        (hurried if stopped.is_set() else stopped).set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, stop)
     async with Fleet(settings) as fleet:
         if settings.ready_file is not None:
             write = partial(settings.ready_file.write_text, "".join(f"{one}\n" for one in fleet.addresses))
@@ -123,3 +134,7 @@ async def serve_until_signal(settings: FleetSettings, say: Callable[[str], None]
         say(f"ready {','.join(fleet.addresses)}")
         with contextlib.suppress(asyncio.CancelledError):
             await stopped.wait()
+            ends = [asyncio.ensure_future(fleet.drain()), asyncio.ensure_future(hurried.wait())]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for end in ends:
+                end.cancel()

@@ -22,7 +22,7 @@ class Job:
 
     __slots__ = (
         "_alarm", "_entry", "_on_end", "_pool", "_slots", "_spin_abandoned",
-        "done", "duration_s", "started", "started_at",
+        "done", "duration_s", "on_left", "started", "started_at",
     )  # fmt: skip
 
     def __init__(
@@ -41,6 +41,8 @@ class Job:
         self.done: asyncio.Future[float] = loop.create_future()
         self.started: asyncio.Future[None] | None = loop.create_future() if announce_start else None
         self.started_at = 0.0
+        self.on_left: Callable[[], None] | None = None
+        """Told once the slot is free."""
         self._alarm = alarm
         self._slots = slots
         self._pool = pool
@@ -86,6 +88,8 @@ class Job:
         if not self.done.done():
             self.done.set_result(executed_s)
         self._slots.leave()
+        if self.on_left is not None:
+            self.on_left()
 
 
 def _call_in(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:

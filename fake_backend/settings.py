@@ -40,6 +40,12 @@ class ServerState(StrEnum):
     COLD = "cold"
     WARMING = "warming"
     WARM = "warm"
+    DRAINING = "draining"
+    """Sidecar protocol only: nobody new is let in, what runs goes on."""
+
+
+STARTS = (ServerState.COLD, ServerState.WARMING, ServerState.WARM)
+"""States in which a backend may begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,18 @@ class ExecutionSettings:
     """Not empty: these times, drawn at random with replacement, instead of the log-normal."""
     scale: float = 1.0
     """Multiplies every drawn time."""
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarSettings:
+    """How a backend behaves that speaks the sidecar protocol."""
+
+    token: str = ""
+    """Wanted with every control request and control connection; empty wants none."""
+    idle_s: float = 60.0
+    """Decommission after so long without a request; inf never."""
+    lease_s: float = 0.05
+    """How long a granted slot waits for its request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +90,8 @@ class BackendSettings:
     chunks_count: int = 8
     """Parts of a streamed answer, spread evenly over the execution."""
     body_bytes_max: int = 64 * 1024 * 1024
+    sidecar: SidecarSettings | None = None
+    """Given: the backend speaks the sidecar protocol, and never queues."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,5 +105,7 @@ class FleetSettings:
     first_index: int = 1
     seed: int = 1
     backend: BackendSettings = field(default_factory=BackendSettings)
+    drain_s: float = 5.0
+    """How long backends with the sidecar protocol may finish what runs when the process is to end."""
     ready_file: Path | None = None
     """Written once all listen: one "host:port" a line."""

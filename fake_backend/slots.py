@@ -1,8 +1,7 @@
 """Who may run: `slots` at once, the others wait in order or are told that it is busy.
 
 Knows no clock, no HTTP and no loop. A claim is anything with a `start` method; the class decides when
-it starts. A protocol that leases slots to those who asked (holds and grants) adds another kind of claim
-to the same queue.
+it starts. Leases to those who asked for the next slot are in `sidecar/leases.py`.
 """
 
 from collections import deque
