@@ -263,7 +263,7 @@ def _table(report: Report) -> str:
         ("trace", f"{report.trace}, {report.requests:,} requests, {report.erlangs_mean:.3g} erlangs"),
         ("", report.note),
         ("policy", report.policy),
-        ("promise", f"{report.level:.4%} within {report.response_time_s:.4g} s".replace("0000%", "%")),
+        ("promise", f"{100.0 * report.level:g} % within {report.response_time_s:.4g} s"),
         ("within", f"{report.share_within:.4%}"),
         ("minutes kept", f"{report.windows_1min_ok:.2%} (missed {report.windows_1min_missed})"),
         ("5 minutes kept", f"{report.windows_5min_ok:.2%}"),

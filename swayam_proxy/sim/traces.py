@@ -9,6 +9,7 @@ made up below the bin, and the workload's note says so. Knows nothing of simulat
 
 import csv
 import json
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -63,7 +64,8 @@ def read_trace(path: Path, options: TraceOptions) -> Workload:
             header = tuple(name.strip() for name in file.readline().lstrip("\ufeff").split(","))
             return _read_body(path, header, file, options)
     except (OSError, UnicodeDecodeError, EOFError) as error:
-        raise WorkloadError(f"{path}: cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise WorkloadError(f"{path}: cannot be read: {reason}") from error
 
 
 def suggested_law(path: Path) -> ExecutionLaw | None:
@@ -119,7 +121,9 @@ def _read_body(path: Path, header: tuple[str, ...], file: TextIO, options: Trace
 
 def _columns(path: Path, file: TextIO, wanted: tuple[int, ...]) -> list[Floats]:
     try:
-        table = np.loadtxt(file, delimiter=",", usecols=wanted, ndmin=2, max_rows=60_000_000)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # an empty table is complained about below
+            table = np.loadtxt(file, delimiter=",", usecols=wanted, ndmin=2, max_rows=60_000_000)
     except (ValueError, IndexError) as error:
         raise WorkloadError(f"{path}: not a table of numbers: {error}") from error
     if table.size == 0:

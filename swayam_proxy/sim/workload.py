@@ -115,8 +115,10 @@ class Workload:
 
     def cut(self, start_s: float, end_s: float) -> "Workload":
         """Return the part in [start_s, end_s), with time counted from `start_s`."""
-        if not 0.0 <= start_s < end_s:
-            raise WorkloadError(f"cannot cut from {start_s} s to {end_s} s")
+        if not 0.0 <= start_s < min(end_s, self.duration_s):
+            raise WorkloadError(
+                f"cannot cut from {start_s:g} s to {end_s:g} s: the trace is {self.duration_s:g} s long"
+            )
         first, last = np.searchsorted(self.arrivals_s, (start_s, end_s))
         return replace(
             self,
