@@ -163,6 +163,12 @@ class LateBinding:
             for command in self.place(ticket, now)
         ]
 
+    def place_unheld(self, queue: RequestQueue, now: float) -> list[Command]:
+        """Place holds for all that wait without any."""
+        if not self._pool.usable:
+            return []
+        return [command for ticket in list(queue) if not ticket.holds for command in self.place(ticket, now)]
+
     @property
     def unanswered_count(self) -> int:
         """Holds that wait for an answer."""

@@ -62,7 +62,10 @@ class Scaling:
         self.fit()
         assert self.rule.inputs is not None, "a decision has inputs"
         evidence = partial(to_evidence, self.rule.terms, self.rule.inputs)
-        return [*self.warm_missing(now), RecordDecision(decision, evidence)]
+        orders = self.warm_missing(now)
+        if self._spec.set_up_on_demand and not self._spec.observe_only:
+            orders += self._setup.renew(now)
+        return [*orders, RecordDecision(decision, evidence)]
 
     def fit(self) -> None:
         """Let the prefix hold the backends that are needed; holes may push it past the user's maximum."""

@@ -294,14 +294,21 @@ class Service:
     ) -> list[Command]:
         """Take in what a backend, or its provisioner, says of itself; news of an older set-up is ignored."""
         backend = self.pool.at(index)
+        was_warm = backend.state is BackendState.WARM
         if not self.scaling.reported(backend, state, incarnation, setup_s, now):
             return []
+        commands = self.scaling.warm_missing(now)
         if self._late is not None:
-            if state is BackendState.WARM:
-                self._late.idle_heard(index)
-            else:
+            if state is not BackendState.WARM:
                 self._late.contact_lost(index)
-        return [*self.scaling.warm_missing(now), *(self._serve_queue(now) if self._queue.count else [])]
+            elif not was_warm:
+                self._late.idle_heard(index)
+        if self._queue.count:
+            commands += self._serve_queue(now)
+            if self._late is not None:
+                # those that found nobody to hold at, or only this one, need not wait for the next refresh
+                commands += self._late.place_unheld(self._queue, now)
+        return commands
 
     def granted(self, index: int, hold_id: int, now: float) -> list[Command]:
         """Take in that a backend leased a slot to one of our holds."""

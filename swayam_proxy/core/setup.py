@@ -15,12 +15,14 @@ _PATIENCE = 3.0
 """A set-up counts as failed after so many times the expected duration, and `_PATIENCE_S` more."""
 _PATIENCE_S = 10.0
 _WEIGHT_OF_NEWEST = 0.3
+_RENEW_S = 5.0
+"""Sidecars must let two of these pass before they call themselves idle."""
 
 
 class SetUp:
     """Orders set-ups for one service at one frontend."""
 
-    __slots__ = ("_pool", "_service_name", "duration_s")
+    __slots__ = ("_counts", "_pool", "_renew_at", "_service_name", "duration_s")
 
     def __init__(self, service_name: str, pool: Pool, expected_s: float) -> None:
         """Expect a set-up to take `expected_s` until one has been measured."""
@@ -28,6 +30,9 @@ class SetUp:
         self._pool = pool
         self.duration_s = expected_s
         """From cold to warm, as measured: a mean that forgets."""
+        self._renew_at = 0.0
+        self._counts: dict[int, int] = {}
+        """Requests of ours to each backend until the last renewal, by index."""
 
     def order_missing(self, now: float) -> list[Command]:
         """Order every cold backend of the prefix; one that was ordered is warming and not ordered again."""
@@ -40,9 +45,26 @@ class SetUp:
                 commands.append(WarmBackend(self._service_name, backend.index, backend.incarnation))
         return commands
 
+    def renew(self, now: float) -> list[Command]:
+        """Order once more what is warm and in use but gets no requests of ours, lest it decommission itself.
+
+        Whoever is warm leaves the order alone, but takes it as a sign that it is wanted.
+        """
+        if now < self._renew_at:
+            return []
+        self._renew_at = now + _RENEW_S
+        before, self._counts = self._counts, {}
+        commands: list[Command] = []
+        for backend in self._pool.backends[: self._pool.prefix]:
+            if backend.state is BackendState.WARM:
+                self._counts[backend.index] = backend.requests_count
+                if before.get(backend.index) == backend.requests_count:
+                    commands.append(WarmBackend(self._service_name, backend.index, backend.incarnation))
+        return commands
+
     def reported(self, backend: Backend, state: BackendState, setup_s: float | None, now: float) -> None:
         """Learn from a report, before it is applied to the backend."""
-        if setup_s is not None:
+        if setup_s is not None and state is BackendState.WARM and backend.state is not BackendState.WARM:
             self.duration_s += _WEIGHT_OF_NEWEST * (setup_s - self.duration_s)
         if state is BackendState.WARM:
             backend.setup_failures_in_row = 0

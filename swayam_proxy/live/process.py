@@ -19,7 +19,7 @@ from typing import Final
 
 from swayam_proxy import __version__
 from swayam_proxy.core.commands import RecordDecision
-from swayam_proxy.core.events import DrainBegan
+from swayam_proxy.core.events import DrainBegan, Event
 from swayam_proxy.core.frontend import Frontend
 from swayam_proxy.core.vocabulary import BackendState, FrontendSpec
 from swayam_proxy.live.access_log import AccessLog
@@ -35,6 +35,7 @@ from swayam_proxy.live.prober import Prober
 from swayam_proxy.live.record import RequestRecord
 from swayam_proxy.live.resources import connections_that_fit, keep_freed_memory, raise_descriptor_limit
 from swayam_proxy.live.settings import LiveSettings
+from swayam_proxy.live.sidecar_link import SidecarLinks, control_name_of
 from swayam_proxy.live.start_failed import StartFailedError, cannot_listen
 
 logger = logging.getLogger("swayam")
@@ -140,8 +141,15 @@ class Process:
         self._lines_dropped_before = 0
         self._access_log, self._decision_log = open_logs(settings, spec.frontend_id)
         rng = random.Random()
-        self._driver = Driver(Frontend(spec, rng, time.monotonic()), loop, on_decision=self._decided)
-        self._data_plane = DataPlane(self._driver, settings, self)
+        control_name = control_name_of(spec.frontend_id)
+        self._links = SidecarLinks(control_name, self._heard, rng)
+        self._driver = Driver(
+            Frontend(spec, rng, time.monotonic()),
+            loop,
+            on_decision=self._decided,
+            on_backend_order=self._links.perform,
+        )
+        self._data_plane = DataPlane(self._driver, settings, self, control_name)
         self._metrics = Metrics(
             spec,
             self._meters,
@@ -184,6 +192,10 @@ class Process:
             raise cannot_listen(error, admin.host, admin.port, "admin") from None
         self._driver.start()
         self._prober.start()
+        sidecars = {each.name: each.sidecar for each in self._settings.services}
+        for service in self._driver.services:
+            if (sidecar := sidecars[service.name]) is not None:
+                self._links.start(service.name, [each.address for each in service.backends], sidecar.token)
         self._beat()
         # what was made until now stays: the collector need not look at it again and again
         gc.collect()
@@ -219,6 +231,7 @@ class Process:
             self._heartbeat.cancel()
         await self._prober.stop()
         await self._data_plane.stop()
+        await self._links.stop()
         self._driver.stop()
         await self._admin.stop()
         for log in (self._access_log, self._decision_log):
@@ -230,6 +243,9 @@ class Process:
         for log in (self._access_log, self._decision_log):
             if log is not None:
                 log.writer.reopen()
+
+    def _heard(self, event: Event) -> None:
+        self._driver.handle(event)
 
     def _decided(self, order: RecordDecision) -> None:
         self._metrics.decided(order.decision)

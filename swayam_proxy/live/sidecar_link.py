@@ -8,6 +8,8 @@ until then its backend counts as lost. Knows nothing of requests.
 import asyncio
 import logging
 import random
+import re
+import secrets
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from urllib.parse import urlsplit
@@ -36,6 +38,7 @@ SILENCE_S_MAX = 3.0
 PAUSE_S_MIN, PAUSE_S_MAX = 0.1, 5.0
 CONNECT_S_MAX = 1.0
 ANSWER_HEAD_BYTES_MAX = 8192
+_NAME_KEPT_MAX = 48
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +62,8 @@ class SidecarLink(asyncio.Protocol):
         self._pinged_count = 0
         self._heard = False
         self._is_told_lost = False
+        self._wanted: int | None = None
+        """The set-up that was ordered while there was no connection."""
         self.is_open = False
         """The sidecar has accepted the upgrade."""
 
@@ -72,6 +77,7 @@ class SidecarLink(asyncio.Protocol):
             case CancelHold():
                 self._say(Cancel(order.hold_id))
             case WarmBackend():
+                self._wanted = None if self.is_open else order.incarnation
                 self._say(SetUpOrder(order.incarnation))
 
     def _say(self, line: Line) -> None:
@@ -98,7 +104,7 @@ class SidecarLink(asyncio.Protocol):
                 await asyncio.sleep(pause_s * (0.5 + rng.random()))
                 pause_s = min(PAUSE_S_MAX, 2.0 * pause_s)
         finally:
-            self._lose()
+            self._close()
 
     async def _watch(self) -> None:
         """Ping a silent connection, until it is gone or has been silent for too long."""
@@ -113,15 +119,19 @@ class SidecarLink(asyncio.Protocol):
             self._pinged_count += 1
             self._say(Ping(self._pinged_count))
 
-    def _lose(self) -> None:
+    def _close(self) -> None:
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.abort()
         self.is_open = False
         self._answer_head = b""
         self._reader = LineReader()
+
+    def _lose(self) -> None:
+        self._close()
         if not self._is_told_lost:
             self._is_told_lost = True
+            self._wanted = None
             _log.info("no contact with the sidecar at %s", self.address)
             self._report(BackendState.LOST, 0, None)
 
@@ -165,6 +175,9 @@ class SidecarLink(asyncio.Protocol):
             raise WireError(head[9:12].decode("latin-1") or "no_answer")
         self._answer_head = None
         self.is_open = True
+        if self._wanted is not None:
+            self._say(SetUpOrder(self._wanted))
+            self._wanted = None
         return rest
 
     def _take(self, line: Line) -> None:
@@ -225,6 +238,12 @@ class SidecarLinks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+
+
+def control_name_of(frontend_id: str) -> str:
+    """Return a name that the protocol allows, unique to this run even where the id comes again."""
+    kept = re.sub(r"[^A-Za-z0-9._-]", "-", frontend_id)[:_NAME_KEPT_MAX]
+    return f"{kept}-{secrets.token_hex(4)}"
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

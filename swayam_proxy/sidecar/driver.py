@@ -42,6 +42,15 @@ _TO_MODEL, _TO_CONTROL = RouteMatch(MODEL, ""), RouteMatch(CONTROL, "")
 _log = logging.getLogger("swayam.sidecar")
 
 
+class SidecarTicket(Ticket):
+    """A request that runs."""
+
+    __slots__ = ("is_hinted",)
+
+    is_hinted: bool
+    """Its answer says that its slot falls free."""
+
+
 class SidecarDriver:
     """Runs the rules of one backend on one event loop."""
 
@@ -124,7 +133,8 @@ class SidecarDriver:
         if not admission.admit(now, grant):
             self.busy_count += 1
             return _BUSY
-        ticket = Ticket(service_name, now, deadline)
+        ticket = SidecarTicket(service_name, now, deadline)
+        ticket.is_hinted = False
         ticket.backend_index = 1
         ticket.backend_address = self._address
         return ticket
@@ -168,7 +178,9 @@ class SidecarDriver:
         now = self.clock()
         life = self.life
         life.idle_since = now
-        self._send(self.admission.ended(now))
+        self._send(
+            self.admission.ended(now), tell_idle=not (isinstance(ticket, SidecarTicket) and ticket.is_hinted)
+        )
         if life.state is BackendState.WARM:
             self._arm(now + self._settings.life.idle_s)
         else:
@@ -211,8 +223,7 @@ class SidecarDriver:
             case SetUpOrder(incarnation):
                 before = self._told
                 self.ask_setup(incarnation)
-                is_known = self.life.state is BackendState.WARM and incarnation == self.life.incarnation
-                if self._told == before and not is_known:
+                if self._told == before:
                     link.say(StateIs(self.life.state, self.life.incarnation, self.life.setup_s))
             case _:
                 pass

@@ -17,7 +17,7 @@ from swayam_proxy.live.response_plan import ResponsePlan
 from swayam_proxy.live.upstream import UpstreamConnection
 from swayam_proxy.sidecar.control_api import LINK_PATH, Reply, answer, refusal_of
 from swayam_proxy.sidecar.control_link import ControlLink
-from swayam_proxy.sidecar.driver import LINKS_COUNT_MAX
+from swayam_proxy.sidecar.driver import LINKS_COUNT_MAX, SidecarTicket
 from swayam_proxy.sidecar.request import ControlRequest, SidecarPlan, SidecarPlanner
 
 if TYPE_CHECKING:
@@ -92,17 +92,11 @@ class SidecarExchange(Exchange):
         """Pass an answer on, with the time that it took."""
         took_ms = (self.clock() - self.sent_at) * 1000.0
         self.answer_tail = b"Server-Timing: exec;dur=%.3f\r\n%b" % (took_ms, self.answer_tail)
-        self._hint()
-        super().whole_answer(upstream, plan, body)
-
-    def answer_began(self, plan: ResponsePlan, part: bytes, *, has_body: bool) -> None:
-        """Pass the beginning of an answer on; how long it takes is not known yet."""
-        self._hint()
-        super().answer_began(plan, part, has_body=has_body)
-
-    def _hint(self) -> None:
-        if self.driver.nobody_waits():
+        ticket = self.ticket
+        if isinstance(ticket, SidecarTicket) and self.driver.nobody_waits():
+            ticket.is_hinted = True
             self.answer_tail = _IDLE_LINE + self.answer_tail
+        super().whole_answer(upstream, plan, body)
 
     # -- requests for the sidecar --
 

@@ -99,7 +99,7 @@ class Lifecycle:
         self._settings = settings
         self.state = _COLD
         self.incarnation = 0
-        """Counts set-ups."""
+        """Rises by one on every way into WARMING."""
         self.setup_s: float | None = None
         """How long the last set-up took."""
         self.failures_count = 0
@@ -131,8 +131,11 @@ class Lifecycle:
         return self._start(now)
 
     def ask_retire(self, now: float, incarnation: int | None = None) -> bool:
-        """Begin to decommission, if `incarnation` is the present one; None means whichever it is."""
-        if incarnation is not None and incarnation != self.incarnation:
+        """Begin to decommission, if `incarnation` is the present one and not just being set up.
+
+        None means whichever it is: the sidecar itself ends.
+        """
+        if incarnation is not None and (incarnation != self.incarnation or self.state is _WARMING):
             return False
         if self.state in (_WARMING, _WARM):
             self._drain(Signal.RETIRE_ASKED, now)
@@ -163,6 +166,7 @@ class Lifecycle:
         if has_ended:
             return self._died(now)
         self._is_only_checked = True
+        self.incarnation += 1
         self._warming_until = now + self._settings.setup_timeout_s
         return [Order.CHECK]
 

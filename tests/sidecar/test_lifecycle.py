@@ -106,6 +106,16 @@ def test_retiring_names_the_set_up() -> None:
     assert one.wake(9.0) == [Order.STOP]
 
 
+def test_set_up_is_not_retired_by_others() -> None:
+    """A server that is just being set up is wanted by somebody; only the end of its sidecar stops it."""
+    one = life()
+    one.ask_setup(0.0)
+    assert not one.ask_retire(1.0, 1)
+    assert one.state is WARMING
+    assert one.ask_retire(1.0, None)
+    assert one.wake(1.0) == [Order.STOP]
+
+
 def test_drain_ends_in_time() -> None:
     """Requests that do not end are cut when the drain's time is over."""
     one = warm()
@@ -139,12 +149,12 @@ def test_unreachable_server_is_only_checked() -> None:
     """A server that runs but takes no connection is WARMING until it answers; it was no set-up."""
     one = warm()
     assert one.server_unreachable(10.0, has_ended=False) == [Order.CHECK]
-    assert (one.state, one.incarnation) == (WARMING, 1)
+    assert (one.state, one.incarnation) == (WARMING, 2)
     one.server_healthy(10.2)
     assert (one.state, one.setup_s) == (WARM, 3.0)
     assert one.server_unreachable(20.0, has_ended=False) == [Order.CHECK]
     assert one.server_unreachable(20.1, has_ended=True) == [Order.START]
-    assert one.incarnation == 2
+    assert one.incarnation == 4
 
 
 def test_late_news_changes_nothing() -> None:
