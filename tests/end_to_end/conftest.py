@@ -16,6 +16,7 @@ import pytest
 from tests.end_to_end.proxy_process import ProxyProcess
 from tests.end_to_end.raw_client import RawClient
 from tests.end_to_end.scripted_backend import Place, Script, ScriptedBackend
+from tests.end_to_end.sidecar_fixtures import implementation, subject, subjects, take  # noqa: F401
 
 MATRIX_LIMITS = {
     "request_head_bytes_max": 32 * 1024,
