@@ -119,7 +119,7 @@ class ClientConnection(ClientTransport):
     # -- requests --
 
     def _take(self, data: bytes) -> None:
-        """Take requests off `data` until one has to wait for its answer, or the rest is no whole head."""
+        """Take requests off `data` until one waits for its answer, or the rest is no whole head."""
         self._is_taking = True
         known = self._planner.known
         turns_left = self.shared.limits.pipelined_requests_max

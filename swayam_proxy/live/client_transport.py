@@ -64,8 +64,8 @@ class ClientTransport(asyncio.Protocol):
         """When the sweep shall look at this connection again."""
         self.eof = False
         """The client has ended its side."""
-        self.is_plain = True
-        """Nothing forbids another request behind the present one."""
+        self.is_plain = not shared.debug_headers
+        """Answers need nothing unusual in their heads: no debugging, and nothing forbids the next request."""
         self.write_paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -68,7 +68,7 @@ class DataPlane:
         self._driver = driver
         self._shared = Shared(settings, driver, recorder, loop, services)
         self._shared.grant_line = b"Swayam-Grant: %b/%%d\r\n" % control_name.encode("ascii")
-        self._shared.on_connection_closed = self._connection_closed
+        self._shared.on_connection_closed = self._look_for_room
         for spec in driver.services:
             for backend in spec.backends:
                 services[spec.name].pool(backend.address)
@@ -90,7 +90,9 @@ class DataPlane:
         """
         try:
             for settings in self._settings.listen:
-                listener = Listener(settings, self._loop, self._new_connection, self._may_accept)
+                listener = Listener(
+                    settings, self._loop, self._new_connection, self._may_accept, self._look_for_room
+                )
                 self._listeners.append(listener)
         except OSError:
             for listener in self._listeners:
@@ -204,7 +206,7 @@ class DataPlane:
         self._is_full = count >= self._connections_max
         return not self._is_full
 
-    def _connection_closed(self) -> None:
+    def _look_for_room(self) -> None:
         if self._is_full and not self._shared.draining and self._may_accept():
             for listener in self._listeners:
                 listener.resume()

@@ -114,12 +114,14 @@ class FieldLines:
 class FieldPairs:
     """Names and values of lines, made only for somebody who looks at them."""
 
-    __slots__ = ("_lines",)
+    __slots__ = ("_lines", "were_read")
 
     def __init__(self, lines: list[FieldLine]) -> None:
         """Stand for `lines`."""
         self._lines = lines
+        self.were_read = False
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
         """Go through the lines in order; the names are lower case."""
+        self.were_read = True
         return ((line.lower, line.value) for line in self._lines)

@@ -38,8 +38,12 @@ class Listener:
         loop: asyncio.AbstractEventLoop,
         new_connection: Callable[[bool], asyncio.Protocol],
         may_accept: Callable[[], bool],
+        on_opened: Callable[[], None],
     ) -> None:
-        """Bind and listen, but accept nothing yet; `new_connection` is told whether TLS is spoken.
+        """Bind and listen, but accept nothing yet.
+
+        `new_connection` is told whether TLS is spoken; `on_opened` is called when an accepted connection no
+        longer counts as being opened.
 
         Raises:
             OSError: the address cannot be bound, or a certificate file not read.
@@ -47,6 +51,7 @@ class Listener:
         self._loop = loop
         self._new_connection = new_connection
         self._may_accept = may_accept
+        self._on_opened = on_opened
         self._tls = client_side_context(settings.tls) if settings.tls else None
         self._socket: socket.socket | None = _bound_socket(settings)
         name = self._socket.getsockname()
@@ -110,8 +115,14 @@ class Listener:
             accepted.setblocking(False)
             task = self._loop.create_task(self._start(accepted))
             self._starting.add(task)
-            task.add_done_callback(self._starting.discard)
+            task.add_done_callback(self._started)
         return True
+
+    def _started(self, task: asyncio.Task[None]) -> None:
+        self._starting.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._loop.call_exception_handler({"message": "mistake while accepting", "exception": error})
+        self._on_opened()
 
     async def _start(self, accepted: socket.socket) -> None:
         tls = self._tls

@@ -27,93 +27,129 @@ SPECIAL_FIELDS = (
 
 _NOT_FOR_PROXIES = frozenset(("CONNECT", "PRI"))
 _CONTENT_LENGTH_DIGITS_MAX = 18
+_REMEMBERED_COUNT_MAX = 512
+_REMEMBERED_BYTES_MAX = 256
 _NOBODY = object()
 """Listens to nothing: llhttp reads faster when nobody does, and is asked only whether it likes a head."""
+
+
+class RequestLine:
+    """The first line of a request."""
+
+    __slots__ = ("authority", "idempotent", "is_head", "method", "minor", "path", "query")
+
+    def __init__(self, method: str, target: bytes, minor: int) -> None:
+        """Take the target apart.
+
+        Raises:
+            Refused: it is malformed.
+        """
+        self.method = method
+        self.minor = minor
+        """Of the version, HTTP/1.0 or HTTP/1.1."""
+        self.is_head = method == "HEAD"
+        self.idempotent = method in IDEMPOTENT
+        self.authority, self.path, self.query = _parts_of(target, method)
+        """Of an absolute target; the path, and the query with its question mark."""
 
 
 class RequestHead:
     """The meaning of a request's head."""
 
     __slots__ = (
-        "authority",
         "chunked",
         "content_length",
         "expects_continue",
         "host",
-        "idempotent",
-        "is_head",
         "keep_alive",
+        "line",
         "lines",
-        "method",
-        "minor",
         "named",
-        "path",
-        "query",
         "request_id",
         "said",
         "trace_id",
         "upgrade",
     )
 
-    def __init__(self, method: str, target: bytes, minor: int) -> None:
-        """Begin with the request line; `read_request_head` fills in the rest.
+    def __init__(self, line: RequestLine, lines: list[FieldLine], said: dict[bytes, list[bytes]]) -> None:
+        """Read the fields.
 
         Raises:
-            Refused: the target is malformed.
+            Refused: they contradict each other, or ask for what is not known here.
         """
-        self.method = method
-        self.minor = minor
-        self.is_head = method == "HEAD"
-        self.idempotent = method in IDEMPOTENT
-        self.authority, self.path, self.query = _parts_of(target, method)
-        """Of an absolute target; the path, and the query with its question mark."""
-        self.host = b""
-        self.lines: list[FieldLine] = []
-        self.said: dict[bytes, list[bytes]] = {}
+        self.line = line
+        self.lines = lines
+        self.said = said
         """What the special fields say, by lower-case name."""
         self.named: list[bytes] = []
         """The members of Connection."""
+        self.host = b""
         self.content_length = 0
         self.chunked = False
-        self.keep_alive = minor == 1
+        self.keep_alive = line.minor == 1
         self.expects_continue = False
         self.upgrade = b""
         self.request_id = b""
         self.trace_id = ""
+        _read_framing(self)
+        _read_host(self)
+        _read_the_rest(self)
 
 
-def read_request_head(raw: bytes, limits: Limits, field_lines: FieldLines) -> RequestHead:
-    """Return the meaning of `raw`, which ends with its empty line.
+class RequestHeadReader:
+    """Reads heads within limits, and remembers the lines that heads are made of."""
 
-    Raises:
-        Refused: it is malformed, ambiguous or too large; carries status and reason.
-    """
-    raws = raw.split(b"\r\n")
-    if len(raw) > limits.request_head_bytes_max:
-        raise _too_large(raw, limits)
-    if len(raws) - 3 > limits.request_fields_max:
-        raise Refused(431, "too_many_fields", f"more than {limits.request_fields_max} header fields")
-    head = _begin(raws[0], raw, limits)
-    try:
-        httptools.HttpRequestParser(_NOBODY).feed_data(raw)
-        head.lines, head.said = field_lines.read_all(raws[1:-2])
-    except httptools.HttpParserUpgrade:
-        head.lines, head.said = _lines_of(raws, field_lines)
-    except httptools.HttpParserInvalidMethodError:
-        raise Refused(501, "method_not_supported", "this method is not known here") from None
-    except (httptools.HttpParserError, FieldLineError) as error:
-        raise _bad(str(error)) from None
-    _read_framing(head)
-    _read_host(head)
-    _read_the_rest(head)
-    return head
+    __slots__ = ("_field_lines", "_known_lines", "_limits")
 
+    def __init__(self, limits: Limits) -> None:
+        """Remember nothing yet."""
+        self._limits = limits
+        self._field_lines = FieldLines(SPECIAL_FIELDS)
+        self._known_lines: dict[bytes, RequestLine] = {}
 
-def _lines_of(raws: list[bytes], field_lines: FieldLines) -> tuple[list[FieldLine], dict[bytes, list[bytes]]]:
-    try:
-        return field_lines.read_all(raws[1:-2])
-    except FieldLineError as error:
-        raise _bad(str(error)) from None
+    def read(self, raw: bytes) -> RequestHead:
+        """Return the meaning of `raw`, which ends with its empty line.
+
+        Raises:
+            Refused: it is malformed, ambiguous or too large; carries status and reason.
+        """
+        limits = self._limits
+        raws = raw.split(b"\r\n")
+        if len(raw) > limits.request_head_bytes_max:
+            raise _too_large(raw, limits)
+        if len(raws) - 3 > limits.request_fields_max:
+            raise Refused(431, "too_many_fields", f"more than {limits.request_fields_max} header fields")
+        line = self._known_lines.get(raws[0]) or self._request_line(raws[0])
+        try:
+            lines, said = self._field_lines.read_all(raws[1:-2])
+            httptools.HttpRequestParser(_NOBODY).feed_data(raw)
+        except httptools.HttpParserUpgrade:
+            # the rest of the connection is not llhttp's, but the head is as good as any
+            pass
+        except httptools.HttpParserInvalidMethodError:
+            raise Refused(501, "method_not_supported", "this method is not known here") from None
+        except (httptools.HttpParserError, FieldLineError) as error:
+            raise _bad(str(error)) from None
+        return RequestHead(line, lines, said)
+
+    def _request_line(self, text: bytes) -> RequestLine:
+        match = _REQUEST_LINE.fullmatch(text)
+        if match is None:
+            raise _bad("the request line is not METHOD SP TARGET SP HTTP/1.1")
+        method, target, major, minor = match.groups()
+        if major != b"1" or minor not in b"01":
+            raise Refused(505, "version_not_supported", "only HTTP/1.0 and HTTP/1.1 are spoken here")
+        if len(target) > self._limits.request_target_bytes_max:
+            raise _target_too_long(self._limits)
+        word = method.decode("ascii")
+        if word in _NOT_FOR_PROXIES:
+            raise Refused(501, "method_not_supported", f"{word} is not known here")
+        line = RequestLine(word, target, int(minor))
+        if len(text) <= _REMEMBERED_BYTES_MAX:
+            if len(self._known_lines) >= _REMEMBERED_COUNT_MAX:
+                self._known_lines.clear()
+            self._known_lines[text] = line
+        return line
 
 
 def check_partial_head(raw: bytes, limits: Limits) -> None:
@@ -138,26 +174,15 @@ def _bad(detail: str) -> Refused:
     return Refused(400, "bad_request", detail)
 
 
+def _target_too_long(limits: Limits) -> Refused:
+    return Refused(414, "target_too_long", f"more than {limits.request_target_bytes_max} bytes of target")
+
+
 def _too_large(raw: bytes, limits: Limits) -> Refused:
     line_end = raw.find(b"\r\n")
     if line_end < 0 or line_end > limits.request_target_bytes_max + 64:
-        return Refused(414, "target_too_long", f"more than {limits.request_target_bytes_max} bytes of target")
+        return _target_too_long(limits)
     return Refused(431, "head_too_large", f"more than {limits.request_head_bytes_max} bytes of head")
-
-
-def _begin(line: bytes, raw: bytes, limits: Limits) -> RequestHead:
-    match = _REQUEST_LINE.fullmatch(line)
-    if match is None:
-        raise _bad("the request line is not METHOD SP TARGET SP HTTP/1.1")
-    method, target, major, minor = match.groups()
-    if major != b"1" or minor not in b"01":
-        raise Refused(505, "version_not_supported", "only HTTP/1.0 and HTTP/1.1 are spoken here")
-    if len(target) > limits.request_target_bytes_max:
-        raise _too_large(raw, limits)
-    word = method.decode("ascii")
-    if word in _NOT_FOR_PROXIES:
-        raise Refused(501, "method_not_supported", f"{word} is not known here")
-    return RequestHead(word, target, int(minor))
 
 
 def _parts_of(target: bytes, method: str) -> tuple[bytes, str, str]:
@@ -184,7 +209,7 @@ def _read_framing(head: RequestHead) -> None:
     lengths = head.said.get(b"content-length")
     codings = head.said.get(b"transfer-encoding")
     if codings:
-        if lengths or head.minor == 0 or len(codings) > 1:
+        if lengths or head.line.minor == 0 or len(codings) > 1:
             raise _bad("more than one statement about the length of the body")
         if codings[0].lower() != b"chunked":
             members = tokens(codings)
@@ -202,16 +227,16 @@ def _read_framing(head: RequestHead) -> None:
 def _read_host(head: RequestHead) -> None:
     hosts = head.said.get(b"host")
     if hosts is None:
-        if head.minor == 1:
+        if head.line.minor == 1:
             raise _bad("HTTP/1.1 asks for exactly one Host field")
     elif len(hosts) > 1 or _HOST.fullmatch(hosts[0]) is None:
         raise _bad("HTTP/1.1 asks for exactly one Host field, and for a host in it")
     else:
         head.host = hosts[0]
-    if head.authority:
-        if _HOST.fullmatch(head.authority) is None:
+    if head.line.authority:
+        if _HOST.fullmatch(head.line.authority) is None:
             raise _bad("the host of the target is no host")
-        head.host = head.authority
+        head.host = head.line.authority
 
 
 def _read_the_rest(head: RequestHead) -> None:
@@ -220,11 +245,11 @@ def _read_the_rest(head: RequestHead) -> None:
         head.named = named = tokens(connection)
         if b"close" in named:
             head.keep_alive = False
-        elif head.minor == 0:
+        elif head.line.minor == 0:
             head.keep_alive = b"keep-alive" in named
         if b"upgrade" in named:
             _read_upgrade(head)
-    if (expectations := said.get(b"expect")) is not None and head.minor == 1:
+    if (expectations := said.get(b"expect")) is not None and head.line.minor == 1:
         if [value.lower() for value in expectations] != [b"100-continue"]:
             raise Refused(417, "expectation_failed", "the only expectation known here is 100-continue")
         head.expects_continue = head.chunked or head.content_length > 0
@@ -238,7 +263,7 @@ def _read_upgrade(head: RequestHead) -> None:
     wanted = tokens(head.said.get(b"upgrade", ()))
     # h2c would hide later requests from us; it is never offered to a backend
     if (
-        head.minor
+        head.line.minor
         and len(wanted) == 1
         and wanted != [b"h2c"]
         and not head.chunked

@@ -16,11 +16,12 @@ from swayam_proxy.live.headers import (
     VIA_LINE,
 )
 from swayam_proxy.live.problem import Problem, unknown_route
-from swayam_proxy.live.request_head import SPECIAL_FIELDS, RequestHead, read_request_head
+from swayam_proxy.live.request_head import RequestHead, RequestHeadReader
 from swayam_proxy.live.settings import Limits
 
 _REMEMBERED_COUNT_MAX = 512
 _REMEMBERED_BYTES_MAX = 2048
+_REMEMBERED_PATH_MAX = 256
 """At most about 2 MB per table. A full table is emptied: what is still in use comes back at once."""
 
 
@@ -50,12 +51,13 @@ class RequestPlan:
 
     def __init__(self, head: RequestHead, service: ServiceSide | None, problem: Problem | None) -> None:
         """Keep of `head` what is needed once the bytes to send are made."""
-        self.method = head.method
-        self.minor = head.minor
-        self.path = head.path
-        self.shown_path = head.path + head.query
-        self.idempotent = head.idempotent
-        self.is_head = head.is_head
+        line = head.line
+        self.method = line.method
+        self.minor = line.minor
+        self.path = line.path
+        self.shown_path = line.path + line.query
+        self.idempotent = line.idempotent
+        self.is_head = line.is_head
         self.keep_alive = head.keep_alive
         self.content_length = head.content_length
         self.chunked = head.chunked
@@ -83,10 +85,10 @@ class RequestPlanner:
         "_default_host",
         "_dropped",
         "_dropped_with_id",
-        "_field_lines",
-        "_limits",
+        "_heads",
         "_proto",
         "_route",
+        "_routes",
         "_services",
         "_trusted",
         "known",
@@ -104,9 +106,10 @@ class RequestPlanner:
     ) -> None:
         """Plan for `services`; `default_host` stands in for the Host that an HTTP/1.0 client did not send."""
         self._route = route
+        self._routes: dict[tuple[bytes, str], RouteMatch | None] = {}
+        """Where host and path lead, unless it takes a look at the fields to say so."""
         self._services = services
-        self._limits = limits
-        self._field_lines = FieldLines(SPECIAL_FIELDS)
+        self._heads = RequestHeadReader(limits)
         self._trusted = trusted
         self._dropped = HOP_BY_HOP | _REWRITTEN | (frozenset() if trusted else CLAIMS)
         self._dropped_with_id = self._dropped | {b"x-request-id"}
@@ -120,8 +123,8 @@ class RequestPlanner:
         Raises:
             Refused: the head is malformed or too large.
         """
-        head = read_request_head(raw, self._limits, self._field_lines)
-        match = self._route(_bare_host(head.host), head.path, FieldPairs(head.lines))
+        head = self._heads.read(raw)
+        match = self._match(head)
         if match is None:
             return self.plan_class(head, None, unknown_route(tuple(self._services)))
         service = self._services[match.service_name]
@@ -133,13 +136,25 @@ class RequestPlanner:
             self.known[raw] = plan
         return plan
 
+    def _match(self, head: RequestHead) -> RouteMatch | None:
+        key = (head.host, head.line.path)
+        if key in self._routes:
+            return self._routes[key]
+        pairs = FieldPairs(head.lines)
+        match = self._route(_bare_host(head.host), head.line.path, pairs)
+        if not pairs.were_read and len(head.line.path) <= _REMEMBERED_PATH_MAX:
+            if len(self._routes) >= _REMEMBERED_COUNT_MAX:
+                self._routes.clear()
+            self._routes[key] = match
+        return match
+
     def _upstream_head(self, head: RequestHead, service: ServiceSide, strip: str) -> bytes:
-        path = head.path
+        path = head.line.path
         if strip:
             path = path[len(strip) :]
             path = path if path.startswith("/") else "/" + path
         lines = [
-            f"{head.method} {path}{head.query} HTTP/1.1\r\n".encode("ascii"),
+            f"{head.line.method} {path}{head.line.query} HTTP/1.1\r\n".encode("ascii"),
             b"Host: %b\r\n" % (service.host_header or head.host or self._default_host),
         ]
         dropped = self._dropped if head.request_id else self._dropped_with_id
