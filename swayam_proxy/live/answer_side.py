@@ -63,7 +63,7 @@ class AnswerSide(RequestSide):
             self.pool.give_back(upstream, plan.keep_alive_s, now)
         else:
             upstream.abort()
-        self._answered(plan, close=close)
+        self._answered(plan, now, close=close)
 
     def answer_began(self, plan: ResponsePlan, part: bytes, *, has_body: bool) -> None:
         """Pass on the head and the first part of the body, framed anew."""
@@ -116,7 +116,7 @@ class AnswerSide(RequestSide):
             self.pool.give_back(upstream, plan.keep_alive_s, now)
         else:
             upstream.abort()
-        self._answered(plan, close=self.client_shall_close or not self.received_whole)
+        self._answered(plan, now, close=self.client_shall_close or not self.received_whole)
 
     def interim(self, plan: ResponsePlan) -> None:
         """Pass a 1xx on to a client that can read it; the backend's 100 lets the body come."""
@@ -181,7 +181,7 @@ class AnswerSide(RequestSide):
         if ticket is not None:
             self.keep_booking(ticket)
             self.driver.cancel(ticket)
-        self._ended(_CLIENT_LEFT, "client_abort", reason)
+        self._ended(_CLIENT_LEFT, "client_abort", reason, self.clock())
 
     def client_broke(self, problem: Problem) -> None:
         """Give up a request whose body cannot be read, or is too large; no backend ever sees it whole."""
@@ -191,7 +191,7 @@ class AnswerSide(RequestSide):
             self.keep_booking(ticket)
             self.driver.cancel(ticket)
         if self.status:
-            self._ended(self.status, "bad_request", problem.reason)
+            self._ended(self.status, "bad_request", problem.reason, self.clock())
             self.connection.close()
         else:
             self.answer_problem(problem, "bad_request")
@@ -231,14 +231,15 @@ class AnswerSide(RequestSide):
         self._drop_upstream()
         connection = self.connection
         connection.write(answer)
-        self._ended(problem.status, outcome, problem.reason)
-        connection.answer_ended(close=close, read_on=not self.received_whole)
+        now = self.clock()
+        self._ended(problem.status, outcome, problem.reason, now)
+        connection.answer_ended(now, close=close, read_on=not self.received_whole)
 
     def end_tunnel(self) -> None:
         """End both ends of a tunnel; it was as long as its ends wanted it."""
         self._drop_upstream()
         self.finish(Outcome.UNUSABLE, None)
-        self._ended(self.status, "ok", "")
+        self._ended(self.status, "ok", "", self.clock())
         self.connection.close()
 
     def _drop_upstream(self) -> None:
@@ -267,7 +268,7 @@ class AnswerSide(RequestSide):
             tail = shown.encode("latin-1") + tail
         return tail
 
-    def _answered(self, plan: ResponsePlan, *, close: bool) -> None:
+    def _answered(self, plan: ResponsePlan, now: float, *, close: bool) -> None:
         """End a request whose answer is complete; a failed or refused one tells nothing of execution
         times.
         """
@@ -278,25 +279,24 @@ class AnswerSide(RequestSide):
         usable = plan.status < 500
         outcome = Outcome.SERVED if usable else Outcome.UNUSABLE
         self.driver.finish(ticket, outcome, plan.execution_s, idle=plan.idle)
-        self._ended(plan.status, "ok", "")
-        self.connection.answer_ended(close=close, read_on=not self.received_whole)
+        self._ended(plan.status, "ok", "", now)
+        self.connection.answer_ended(now, close=close, read_on=not self.received_whole)
 
     def cut(self, outcome: Outcome, fault: Fault | None, word: str) -> None:
         """End an answer that cannot be completed, in a way that no client takes for its end."""
         self._drop_upstream()
         self.finish(outcome, fault)
-        self._ended(self.status, word, "answer_incomplete")
+        self._ended(self.status, word, "answer_incomplete", self.clock())
         if self.is_until_close:
             self.connection.reset()
         else:
             self.connection.close()
 
-    def _ended(self, code: int, outcome: str, reason: str) -> None:
+    def _ended(self, code: int, outcome: str, reason: str, now: float) -> None:
         """Hand the record over; the connection may begin its next request."""
         self.phase = IDLE
         self.kept = self.repeatable = None
         plan = self.plan
-        now = self.clock()
         record = RequestRecord(self.started_at)
         record.request_id = self.request_id
         record.trace_id = plan.trace_id

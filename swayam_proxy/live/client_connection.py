@@ -35,14 +35,25 @@ class ClientConnection(ClientTransport):
 
     exchange_class: type[Exchange] = Exchange
 
-    __slots__ = ("_body_left", "_decoder", "_exchange", "_is_taking", "_planner", "_planners")
+    __slots__ = (
+        "_body_left",
+        "_decoder",
+        "_exchange",
+        "_is_taking",
+        "_keep_alive_s",
+        "_known",
+        "_planner",
+        "_planners",
+    )
 
     def __init__(self, shared: Shared, planners: tuple[RequestPlanner, RequestPlanner]) -> None:
         """Serve a client; `planners` are for one that is not trusted, and for one that is."""
         super().__init__(shared)
         self._planners = planners
         self._planner = planners[0]
+        self._known = self._planner.known
         self._exchange = self.exchange_class(self, shared)
+        self._keep_alive_s = shared.timeouts.keep_alive_s
         self._body_left = 0
         self._decoder: ChunkedDecoder | None = None
         self._is_taking = False
@@ -55,6 +66,7 @@ class ClientConnection(ClientTransport):
         shared = self.shared
         shared.connections.add(self)
         self._planner = self._planners[shared.is_trusted(self.peer)]
+        self._known = self._planner.known
         patience_s = shared.timeouts.request_head_s
         if shared.draining:
             self.is_plain = False
@@ -66,8 +78,16 @@ class ClientConnection(ClientTransport):
         state = self.state
         if state == READING:
             if self.pending:
-                data = self.pending + data
-            self._take(data)
+                self._take(self.pending + data)
+                return
+            # the usual case, a known head with its whole body, is not worth a loop
+            end = data.find(END_OF_HEAD) + 4
+            plan = self._known.get(data[:end])
+            if plan is not None and len(data) - end == plan.content_length and not plan.chunked:
+                self.state = SERVING
+                self._exchange.begin(plan, data[end:], whole=True)
+            else:
+                self._take(data)
         elif state == BODY:
             self._take_body(data)
         elif state == SERVING:
@@ -121,7 +141,7 @@ class ClientConnection(ClientTransport):
     def _take(self, data: bytes) -> None:
         """Take requests off `data` until one waits for its answer, or the rest is no whole head."""
         self._is_taking = True
-        known = self._planner.known
+        known = self._known
         turns_left = self.shared.limits.pipelined_requests_max
         while True:
             end = data.find(END_OF_HEAD) + 4
@@ -262,7 +282,7 @@ class ClientConnection(ClientTransport):
         """Whether a request was begun that has not ended."""
         return self._exchange.phase != IDLE
 
-    def answer_ended(self, *, close: bool, read_on: bool) -> None:
+    def answer_ended(self, now: float, *, close: bool, read_on: bool) -> None:
         """Go on to the next request, or end; `read_on` when the client is still sending the present one."""
         if self.state == CLOSING:
             return
@@ -272,7 +292,7 @@ class ClientConnection(ClientTransport):
             self.close()
         else:
             self.state = READING
-            self.deadline = self.shared.clock() + self.shared.timeouts.keep_alive_s
+            self.deadline = now + self._keep_alive_s
             if self._reading_paused:
                 self.resume_reading()
             if self.pending:
@@ -315,8 +335,8 @@ class ClientConnection(ClientTransport):
     def drain(self) -> None:
         """Let the present answer be the last; without one, close soon.
 
-        Not at once: a busy client has its next request on the way, and is served better by an answer that says
-        that it is the last than by a reset.
+        Not at once: a busy client has its next request on the way, and is served better by an answer that
+        says that it is the last than by a reset.
         """
         self.is_plain = False
         if self.state == READING and not self.pending:
