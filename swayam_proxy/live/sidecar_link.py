@@ -12,6 +12,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import cast
 from urllib.parse import urlsplit
 
 from swayam_proxy.core.commands import CancelHold, PlaceHold, WarmBackend
@@ -139,9 +140,8 @@ class SidecarLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask for the upgrade."""
-        assert isinstance(transport, asyncio.Transport), "it is a stream"
-        self._transport = transport
-        transport.write(self._head)
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.write(self._head)
 
     def data_received(self, data: bytes) -> None:
         """Take the answer to the upgrade, then lines."""

@@ -119,7 +119,7 @@ class SidecarExchange(Exchange):
             return Reply(503, {"error": "too many frontends"})
         link = ControlLink(frontend, self.driver, self.clock())
         self.connection.write(_SWITCHED)
-        self._ended(101, "ok", "")
+        self._ended(101, "ok", "", self.clock())
         self.connection.hand_over(link)
         return None
 

@@ -36,10 +36,10 @@ class SidecarPlan(RequestPlan):
         super().__init__(head, service, problem)
         self.grant = grant_of(_last(head, b"swayam-grant"))
         self.control: ControlRequest | None = None
-        if head.path.startswith(CONTROL_PATHS):
+        if head.line.path.startswith(CONTROL_PATHS):
             self.control = ControlRequest(
-                head.method,
-                head.path,
+                head.line.method,
+                head.line.path,
                 head.upgrade,
                 _last(head, b"authorization"),
                 _last(head, b"swayam-frontend"),
