@@ -31,13 +31,18 @@ class LineWriter(Generic[Entry]):
         encode: Callable[[Entry], bytes],
         *,
         queue_max: int = 8192,
+        batch_max: int = _BATCH_MAX,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Open `path` ("-": standard output) and start; `OSError` when it cannot be opened."""
+        """Open `path` ("-": standard output) and start; `OSError` when it cannot be opened.
+
+        `batch_max` may be large where `encode` costs nothing, because the entries are lines already.
+        """
         self._path = path
         self._encode = encode
         self._queue: deque[Entry] = deque()
         self._queue_max = queue_max
+        self._batch_max = batch_max
         self._clock = clock
         self._file = self._open()
         self._reopen_asked = False
@@ -84,16 +89,16 @@ class LineWriter(Generic[Entry]):
         if self._reopen_asked:
             self._reopen_asked = False
             self._reopen()
-        for _ in range(self._queue_max // _BATCH_MAX):
+        for _ in range(self._queue_max // self._batch_max + 1):
             if not self._queue:
                 return
             self._write_batch()
 
     def _write_batch(self) -> None:
-        count = min(len(self._queue), _BATCH_MAX)
+        count = min(len(self._queue), self._batch_max)
         entries = [self._queue.popleft() for _ in range(count)]
         try:
-            text = b"".join([self._encode(entry) for entry in entries])
+            text = b"".join(map(self._encode, entries))
             while text:
                 text = text[os.write(self._file, text) :]
         except (OSError, TypeError, ValueError):  # the disk is full, or a name is no valid text
