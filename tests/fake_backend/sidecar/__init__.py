@@ -1,0 +1,1 @@
+"""Tests of the sidecar protocol before the emulated model server."""
