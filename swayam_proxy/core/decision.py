@@ -12,7 +12,7 @@ from math import sqrt
 from swayam_proxy.core.late_binding import holds_for
 from swayam_proxy.core.model.capacity import Capacity, least_backends
 from swayam_proxy.core.model.execution import ExecutionSummary, ServiceTime, fit
-from swayam_proxy.core.model.load import Forecast
+from swayam_proxy.core.model.load import AUTO_QUANTILE, Forecast
 from swayam_proxy.core.vocabulary import (
     Decision,
     DecisionReason,
@@ -21,9 +21,6 @@ from swayam_proxy.core.vocabulary import (
     ServiceSpec,
     Sla,
 )
-
-AUTO_BURST_QUANTILE = 0.95
-"""`burst = "auto"`: the load that the forecast exceeds with a chance of one in twenty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +137,7 @@ def global_forecast(inputs: DecisionInputs) -> Forecast:
 
 def load_to_carry_per_s(burst: float | None, forecast: Forecast) -> float:
     """Return the load that the promise must hold at: the forecast with the burst applied."""
-    return forecast.quantile(AUTO_BURST_QUANTILE) if burst is None else burst * forecast.mean_per_s
+    return forecast.quantile(AUTO_QUANTILE) if burst is None else burst * forecast.mean_per_s
 
 
 def own_share(decision: Decision) -> float:

@@ -48,7 +48,7 @@ class Scaling:
                 at=now,
                 frontends_count=frontends_count,
                 horizon_s=horizon_s,
-                forecast=self.load.forecast(now, horizon_s),
+                forecast=self.load.forecast(now, horizon_s, frontends_count),
                 execution=self._learning.executions(now),
                 peers=self._peers,
             )

@@ -73,8 +73,8 @@ def delays(lattice: Lattice, servers: Floats, erlangs: Floats, dispersion: float
     pairs = zip(servers[:, 0].tolist(), erlangs[:, 0].tolist(), strict=True)
     probability = np.array([[erlang_c(n, a, z)] for n, a in pairs])
     speed = 1.0 / stretch(lattice.service, dispersion)
-    if servers.size == 1 and servers[0, 0] == 1.0 and speed == 1.0:
-        behind = lattice.residual_series[None, :]
+    if speed == 1.0 and bool((servers == 1.0).all()):
+        behind = np.broadcast_to(lattice.residual_series, (servers.size, lattice.residual_series.size))
         first = behind
     else:
         first = least_residual_series(lattice, servers, speed)

@@ -101,7 +101,7 @@ def _misses(servers: Floats, erlangs: Floats, z: float, setting: Setting) -> _Mi
     busy, weights = busy_weights(servers, np.minimum(erlangs, servers), all_busy, z)
     first, tries = _tries_fail(busy, servers, setting)
     held = all_of_sample(busy, servers, setting.holds_count * setting.slots)
-    missed = _STALE * (weights * tries * held).sum(axis=1, keepdims=True)
+    missed = (weights * tries * held).sum(axis=1, keepdims=True)
     return _Misses(
         all_busy, np.minimum(1.0 - all_busy, missed), all_busy[:, 0] + (weights * first).sum(axis=1)
     )
@@ -119,7 +119,7 @@ def _tries_fail(busy: Floats, servers: Floats, setting: Setting) -> tuple[Floats
     all_fail = first
     for k in range(1, setting.tries_count):
         all_fail = all_fail * np.clip(1.0 - idle / np.maximum(known - k, 1e-9), 0.0, 1.0) ** slots
-    return first, all_fail
+    return first, np.minimum(1.0, _STALE * all_fail)
 
 
 def _held_survival(
