@@ -29,6 +29,7 @@ from swayam_proxy.live.settings import (
     AccessLogSettings,
     AdminSettings,
     BackendTls,
+    GossipSettings,
     Limits,
     ListenSettings,
     LiveSettings,
@@ -41,7 +42,7 @@ from swayam_proxy.live.settings import (
 from swayam_proxy.live.start_failed import StartFailedError
 
 if TYPE_CHECKING:
-    from swayam_proxy.config.schema import Config
+    from swayam_proxy.config.schema import Config, Gossip
     from swayam_proxy.config.service import Health, Service, Sidecar
     from swayam_proxy.sidecar.settings import SidecarSettings
 
@@ -152,6 +153,22 @@ def live_settings(config: Config) -> LiveSettings:
         access_log=AccessLogSettings(None if process.access_log == "off" else process.access_log),
         decision_log_path=None if process.decision_log == "off" else process.decision_log,
         debug_headers=process.debug_headers,
+        gossip=_gossip(config.peers.gossip),
+    )
+
+
+def _gossip(gossip: Gossip | None) -> GossipSettings | None:
+    if gossip is None:
+        return None
+    seeds = (seed.rpartition(":") for seed in gossip.seeds)
+    return GossipSettings(
+        host=gossip.host,
+        port=gossip.port,
+        advertise=gossip.advertise,
+        seeds=tuple((host.strip("[]"), int(port)) for host, _, port in seeds),
+        keys=tuple(key.get_secret_value().encode() for key in gossip.keys),
+        cluster=gossip.cluster,
+        forget_s=gossip.forget,
     )
 
 

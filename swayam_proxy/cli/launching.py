@@ -1,12 +1,16 @@
 """What each of N launched proxies is told beside the file: its ports, and how many they are.
 
-Pure: from a loaded configuration to command lines. Whoever runs them is `live.launcher`.
+From a loaded configuration to command lines; looks for free ports, and starts nothing. Whoever runs them is
+`live.launcher`.
 """
 
 from __future__ import annotations
 
+import json
+import secrets
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,10 +45,52 @@ def own_settings(loaded: Loaded, count: int, *, separate_ports: bool) -> list[li
     ]
 
 
+def gossip_settings(loaded: Loaded, count: int, free_ports: Callable[[int], list[int]]) -> list[list[str]]:
+    """Return what lets the processes find each other: a port each, and one another as seeds.
+
+    Without a table in the file they gossip on loopback at free ports, unless peers.count is written there:
+    whoever does that knows of proxies elsewhere.
+
+    Raises:
+        CommandFailed: the ports do not suffice.
+    """
+    gossip = loaded.config.peers.gossip
+    if gossip is None:
+        if loaded.source.origin_of(("peers", "count")):
+            return [[] for _ in range(count)]
+        ports = free_ports(count)
+        seeds = [f"127.0.0.1:{port}" for port in ports]
+    else:
+        ports = _counting_up(gossip.port, count, "peers.gossip.port")
+        host = gossip.advertise or {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(gossip.host, gossip.host)
+        here = f"[{host}]" if ":" in host else host
+        seeds = [*gossip.seeds, *(f"{here}:{port}" for port in ports if port)]
+    return [[f"peers.gossip.port={port}", f"peers.gossip.seeds={json.dumps(seeds)}"] for port in ports]
+
+
+def free_udp_ports(count: int) -> list[int]:
+    """Return ports of loopback that nobody uses at the moment."""
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
 def command_line(config_path: Path, assignments: Sequence[str]) -> list[str]:
     """Return what starts one proxy with the same Python."""
     sets = [word for assignment in assignments for word in ("--set", assignment)]
     return [sys.executable, "-m", "swayam_proxy", "serve", "--config", str(config_path), *sets]
+
+
+def gossip_key_of(loaded: Loaded) -> str | None:
+    """Return a new key for processes that gossip by themselves; None where the file has its own."""
+    gossip = loaded.config.peers.gossip
+    alone = gossip is None and loaded.source.origin_of(("peers", "count"))
+    return None if alone or (gossip is not None and gossip.keys) else secrets.token_hex(32)
 
 
 def _counting_up(first: int, count: int, key: str) -> list[int]:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import click
 
 from swayam_proxy.cli.failure import CommandFailed
-from swayam_proxy.cli.launching import command_line, own_settings
+from swayam_proxy.cli.launching import (
+    command_line,
+    free_udp_ports,
+    gossip_key_of,
+    gossip_settings,
+    own_settings,
+)
 from swayam_proxy.cli.options import CONTEXT, config_options, examples, load_config
 
 PROCESSES_MAX = 1024
+GOSSIP_KEYS_VARIABLE = "SWAYAM_PEERS__GOSSIP__KEYS"
 
 
 @click.command(
@@ -76,7 +84,14 @@ def launch(config_path: Path, assignments: tuple[str, ...], count: int, ports: s
     """
     loaded = load_config(config_path, assignments)
     own = own_settings(loaded, count, separate_ports=ports == "separate")
-    commands = [command_line(config_path, [*assignments, *settings]) for settings in own]
+    gossip = gossip_settings(loaded, count, free_udp_ports)
+    commands = [
+        command_line(config_path, [*assignments, *mine, *shared])
+        for mine, shared in zip(own, gossip, strict=True)
+    ]
+    if (key := gossip_key_of(loaded)) is not None:
+        # not in the command lines, which anyone on the machine may list
+        os.environ[GOSSIP_KEYS_VARIABLE] = json.dumps([key])
     from swayam_proxy.wiring import StartFailedError, run_launcher
 
     try:

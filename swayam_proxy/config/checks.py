@@ -32,6 +32,7 @@ def findings(config: Config) -> Iterator[Finding]:
         todo = "add a table [services.NAME] with backends and sla, as in config.example.toml"
         yield Finding((("services",),), "has no service", todo)
     yield from _addresses(config)
+    yield from _gossip(config)
     yield from _logs(config)
     yield from _routes(config)
     for name, service in config.services.items():
@@ -58,6 +59,23 @@ def _addresses(config: Config) -> Iterator[Finding]:
             ("listen", "host"),
         )
         yield Finding(keys, f"is {admin.port}, the same as listen.port", "give the two different ports")
+
+
+def _gossip(config: Config) -> Iterator[Finding]:
+    gossip = config.peers.gossip
+    if gossip is None:
+        return
+    key: KeyPath = ("peers", "gossip")
+    if not gossip.keys and not is_loopback(gossip.host):
+        todo = "add keys, the same at all frontends, or gossip on loopback"
+        what = f'is "{gossip.host}", which other machines can reach, and there is no key'
+        yield Finding(((*key, "host"), (*key, "keys")), what, todo)
+    if gossip.host in _WILDCARDS and gossip.advertise is None:
+        todo = f"write {key_text((*key, 'advertise'))}, the IP address at which others reach this frontend"
+        yield Finding(((*key, "host"), (*key, "advertise")), f'is "{gossip.host}", which is no address', todo)
+    keys = [secret.get_secret_value() for secret in gossip.keys]
+    if len(set(keys)) != len(keys):
+        yield Finding(((*key, "keys"),), "has the same key twice", "give each key once, the newest first")
 
 
 def _logs(config: Config) -> Iterator[Finding]:

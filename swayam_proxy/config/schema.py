@@ -4,11 +4,13 @@ The docstring under each key becomes its description in the JSON Schema; config.
 reason for each default and the symptom when it is wrong. What two keys must not say together is in `checks`.
 """
 
+from ipaddress import ip_address
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, SecretStr, StringConstraints, field_validator
 
 from swayam_proxy.config.addresses import Host, Network
+from swayam_proxy.config.errors import RefusedValueError
 from swayam_proxy.config.quantities import PositiveDuration, Size
 from swayam_proxy.config.section import Section, TomlSchema, defaults_of, sections_within
 from swayam_proxy.config.service import Service
@@ -16,6 +18,8 @@ from swayam_proxy.config.service import Service
 SCHEMA_ID: Final = "https://json-schema.org/draft/2020-12/schema"
 Port = Annotated[int, Field(ge=0, le=65535)]
 FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
+KEY_BYTES_MIN: Final = 16
+SeedText = Annotated[str, StringConstraints(min_length=3, max_length=300, pattern=r"^.+:[0-9]{1,5}$")]
 ServiceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
@@ -127,11 +131,48 @@ class Timeouts(Section):
     """For work in flight to end after SIGTERM."""
 
 
+class Gossip(Section):
+    """How frontends learn of each other: who is there, and what each expects."""
+
+    host: Host = "127.0.0.1"
+    """Address of this machine for the UDP socket; another than loopback needs a key."""
+    port: Port = 7946
+    """UDP port; 0 takes a free one. Launched processes take this one and those above it."""
+    advertise: str | None = Field(default=None, min_length=1, max_length=45, examples=["10.0.0.5"])
+    """IP address at which the others reach this frontend; left out, `host`."""
+    seeds: list[SeedText] = Field(default=[], max_length=1024, examples=[["proxy-1:7946", "proxies:7946"]])
+    """Where others may be found, as "host:port"; a name may stand for several addresses."""
+    keys: list[SecretStr] = Field(default=[], max_length=8, examples=[["a secret of 16 characters or more"]])
+    """Shared secrets: the first seals, all are accepted."""
+    cluster: str = Field(default="swayam", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    """Frontends with another name here are strangers."""
+    forget: PositiveDuration = 10.0
+    """How long a frontend that has gone is still counted in decisions."""
+
+    @field_validator("keys")
+    @classmethod
+    def _are_long_enough(cls, keys: list[SecretStr]) -> list[SecretStr]:
+        if any(len(key.get_secret_value().encode()) < KEY_BYTES_MIN for key in keys):
+            todo = f"give each at least {KEY_BYTES_MIN} bytes; `openssl rand -hex 32` makes one"
+            raise RefusedValueError("has a key that is too short", todo)
+        return keys
+
+    @field_validator("advertise")
+    @classmethod
+    def _is_an_address(cls, address: str | None) -> str | None:
+        try:
+            return address if address is None else str(ip_address(address))
+        except ValueError:
+            raise RefusedValueError("is not an IP address", 'write it as "10.0.0.5"') from None
+
+
 class Peers(Section):
     """The other frontends."""
 
     count: int = Field(default=1, ge=1, le=100_000)
     """Frontends that share the load, this one included; `swayam launch` sets it unless it is given."""
+    gossip: Gossip | None = None
+    """Lets them find out by themselves; `count` is then what is expected until others are heard."""
 
 
 class Config(Section):

@@ -21,6 +21,7 @@ from swayam_proxy.core.events import (
     WakeupCame,
 )
 from swayam_proxy.core.explanation import Explanation, explain
+from swayam_proxy.core.model.execution import ExecutionSummary
 from swayam_proxy.core.routing import RouteMatch, Router
 from swayam_proxy.core.service import Service
 from swayam_proxy.core.snapshot import FrontendSnapshot
@@ -182,6 +183,10 @@ class Frontend:
         commands = service.wake(now, self._frontends_count)
         self._schedule(service)
         return commands
+
+    def own_executions(self, service_name: str, now: float) -> ExecutionSummary:
+        """Return what this frontend has measured of a service's execution times, for its peers."""
+        return self._services[service_name].own_executions(now)
 
     def explain(self, now: float) -> tuple[Explanation, ...]:
         """Return why each service's prefix is what it is; services that have not decided yet are left out."""

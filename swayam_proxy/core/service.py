@@ -11,6 +11,7 @@ from swayam_proxy.core.commands import Command, ForwardRequest, RejectRequest
 from swayam_proxy.core.dispatch import make_chooser
 from swayam_proxy.core.late_binding import LateBinding, holds_for
 from swayam_proxy.core.learning import Learning
+from swayam_proxy.core.model.execution import ExecutionSummary
 from swayam_proxy.core.pool import Backend, Pool
 from swayam_proxy.core.queueing import RequestQueue
 from swayam_proxy.core.retrying import RetryBudget
@@ -323,6 +324,10 @@ class Service:
         if self._late is not None:
             self._late.idle_heard(index)
         return self._serve_queue(now) if self._queue.count else []
+
+    def own_executions(self, now: float) -> ExecutionSummary:
+        """Return what this frontend itself has measured."""
+        return self._learning.own_executions(now)
 
     def drain(self, now: float) -> list[Command]:
         """Refuse all that wait."""

@@ -15,7 +15,7 @@ _PATIENCE = 3.0
 """A set-up counts as failed after so many times the expected duration, and `_PATIENCE_S` more."""
 _PATIENCE_S = 10.0
 _WEIGHT_OF_NEWEST = 0.3
-_RENEW_S = 5.0
+_RENEW_S = 2.0
 """Sidecars must let two of these pass before they call themselves idle."""
 
 

@@ -20,6 +20,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 from swayam_proxy.core.explanation import Explanation
+from swayam_proxy.core.gossip.view import MemberView, PeerView
 from swayam_proxy.core.snapshot import FrontendSnapshot
 from swayam_proxy.live.settings import AdminSettings
 
@@ -40,6 +41,8 @@ class AdminSources:
 
     snapshot: Callable[[], FrontendSnapshot]
     explain: Callable[[], tuple[Explanation, ...]]
+    peers: Callable[[], PeerView | None]
+    """None when this proxy does not gossip."""
     metrics: Collector
     why_not_ready: Callable[[], str | None]
     """None when requests are taken, else the reason in a word."""
@@ -63,6 +66,7 @@ class AdminServer:
         app.router.add_get("/", self._show_page)
         app.router.add_get("/state", self._show_state)
         app.router.add_get("/explain", self._show_explanations)
+        app.router.add_get("/peers", self._show_peers)
         app.router.add_get("/metrics", self._show_metrics)
         app.router.add_get("/healthz", self._show_health)
         app.router.add_get("/readyz", self._show_readiness)
@@ -117,6 +121,18 @@ class AdminServer:
         body = orjson.dumps({"services": explanations}, option=_JSON_OPTIONS)
         return web.Response(body=body, content_type="application/json", headers=_HEADERS)
 
+    async def _show_peers(self, _: web.Request) -> web.Response:
+        view, estimate = self._sources.peers(), self._sources.snapshot().frontends_estimate
+        members = [] if view is None else [member_json(member) for member in view.members]
+        answer = {
+            "frontends_estimate": estimate,
+            "gossips": view is not None,
+            "members": members,
+            "other_configs": [] if view is None else view.other_configs,
+        }
+        body = orjson.dumps(answer, option=_JSON_OPTIONS)
+        return web.Response(body=body, content_type="application/json", headers=_HEADERS)
+
     async def _show_metrics(self, _: web.Request) -> web.Response:
         parts = []
         for family in self._sources.metrics.collect():
@@ -143,6 +159,19 @@ class _OneFamily(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield self._family
+
+
+def member_json(member: MemberView) -> dict[str, Any]:
+    """Return one frontend as /peers tells it; `forecast` by service, per second."""
+    return {
+        "name": member.name,
+        "address": f"{member.address.host}:{member.address.port}",
+        "state": member.state,
+        "own": member.own,
+        "age_s": member.age_s,
+        "forecast": {load.service_name: round(load.forecast_per_s, 3) for load in member.loads},
+        "prefix": {load.service_name: load.prefix for load in member.loads},
+    }
 
 
 def address_of(bound: Any) -> str:

@@ -21,12 +21,14 @@ from swayam_proxy import __version__
 from swayam_proxy.core.commands import RecordDecision
 from swayam_proxy.core.events import DrainBegan, Event
 from swayam_proxy.core.frontend import Frontend
+from swayam_proxy.core.gossip.view import PeerView
 from swayam_proxy.core.vocabulary import BackendState, FrontendSpec
 from swayam_proxy.live.access_log import AccessLog
 from swayam_proxy.live.admin import AdminServer, AdminSources, address_of
 from swayam_proxy.live.data_plane import DataPlane
 from swayam_proxy.live.decision_log import DecisionLog
 from swayam_proxy.live.driver import Driver
+from swayam_proxy.live.gossip_udp import GossipEndpoint
 from swayam_proxy.live.log_format import print_event, set_up_logging
 from swayam_proxy.live.meters import LoopLag, Meters
 from swayam_proxy.live.metrics import Metrics
@@ -162,9 +164,24 @@ class Process:
             connections=self._data_plane.snapshot,
         )
         sources = AdminSources(
-            self._driver.snapshot, self._driver.explain, self._metrics, self._why_not_ready, __version__
+            self._driver.snapshot,
+            self._driver.explain,
+            self._peers,
+            self._metrics,
+            self._why_not_ready,
+            __version__,
         )
         self._admin = AdminServer(settings.admin, sources)
+        self._gossip: GossipEndpoint | None = None
+        if settings.gossip is not None:
+            self._gossip = GossipEndpoint(
+                settings.gossip,
+                spec.frontend_id,
+                spec.services,
+                frontends_count=spec.frontends_count,
+                tell=self._heard,
+                measured=lambda name: self._driver.frontend.own_executions(name, time.monotonic()),
+            )
         self._on_demand = {service.name for service in spec.services if service.set_up_on_demand}
         self._set_up: tuple[float, frozenset[tuple[str, int]]] = (0.0, frozenset())
         self._prober = Prober(spec, settings.services, self._driver.handle, rng, is_set_up=self._is_set_up)
@@ -190,6 +207,15 @@ class Process:
             admin_address = await self._admin.start()
         except OSError as error:
             raise cannot_listen(error, admin.host, admin.port, "admin") from None
+        if self._gossip is not None:
+            gossip = self._gossip
+            assert self._settings.gossip is not None, "or there were no gossip"
+            try:
+                gossip_address = await gossip.start()
+            except OSError as error:
+                host, port = self._settings.gossip.host, self._settings.gossip.port
+                raise cannot_listen(error, host, port, "peers.gossip") from None
+            logger.info("gossiping at %s", gossip_address)
         self._driver.start()
         self._prober.start()
         sidecars = {each.name: each.sidecar for each in self._settings.services}
@@ -230,6 +256,8 @@ class Process:
         if self._heartbeat is not None:
             self._heartbeat.cancel()
         await self._prober.stop()
+        if self._gossip is not None:
+            await self._gossip.stop()
         await self._data_plane.stop()
         await self._links.stop()
         self._driver.stop()
@@ -249,8 +277,13 @@ class Process:
 
     def _decided(self, order: RecordDecision) -> None:
         self._metrics.decided(order.decision)
+        if self._gossip is not None:
+            self._gossip.decided(order.decision)
         if self._decision_log is not None:
             self._decision_log.record(order)
+
+    def _peers(self) -> PeerView | None:
+        return None if self._gossip is None else self._gossip.peers()
 
     def _why_not_ready(self) -> str | None:
         return None if self._state == "ready" else self._state

@@ -113,6 +113,24 @@ class AdminSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class GossipSettings:
+    """How this frontend and the others learn of each other."""
+
+    host: str = "127.0.0.1"
+    port: int = 7946
+    """UDP; 0 takes a free one."""
+    advertise: str | None = None
+    """IP address at which others reach us; None: the bound one."""
+    seeds: tuple[tuple[str, int], ...] = ()
+    """Hosts and ports at which others may be found."""
+    keys: tuple[bytes, ...] = field(default=(), repr=False)
+    """The first seals, all open; none: loopback only."""
+    cluster: str = "swayam"
+    forget_s: float = 10.0
+    """How long the number of frontends stays up after one has gone."""
+
+
+@dataclass(frozen=True, slots=True)
 class AccessLogSettings:
     """Where the access log goes: "-" is standard output, None turns it off."""
 
@@ -131,4 +149,6 @@ class LiveSettings:
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     access_log: AccessLogSettings = field(default_factory=AccessLogSettings)
     decision_log_path: str | None = None
+    gossip: GossipSettings | None = None
+    """None: the other frontends are counted by the configuration alone."""
     debug_headers: bool = False

@@ -1,11 +1,18 @@
 """What each launched proxy is told."""
 
+import socket
 from pathlib import Path
 
 import pytest
 
 from swayam_proxy.cli.failure import CommandFailed, Exit
-from swayam_proxy.cli.launching import command_line, own_settings
+from swayam_proxy.cli.launching import (
+    command_line,
+    free_udp_ports,
+    gossip_key_of,
+    gossip_settings,
+    own_settings,
+)
 from swayam_proxy.config.load import Loaded, load
 from tests.cli.conftest import CONFIG
 
@@ -90,3 +97,44 @@ def test_the_command_line_repeats_every_setting() -> None:
         "--set",
         "y='2'",
     ]
+
+
+def test_launched_processes_gossip_on_loopback_by_themselves(loaded: Loaded) -> None:
+    """Each gets a free UDP port of its own and all ports as seeds; the key is random and never the same."""
+    settings = gossip_settings(loaded, 2, lambda count: list(range(7001, 7001 + count)))
+    seeds = 'peers.gossip.seeds=["127.0.0.1:7001", "127.0.0.1:7002"]'
+    assert settings == [["peers.gossip.port=7001", seeds], ["peers.gossip.port=7002", seeds]]
+    first, second = gossip_key_of(loaded), gossip_key_of(loaded)
+    assert first is not None and len(first) == 64 and first != second
+
+
+def test_a_gossip_table_is_kept_and_its_ports_count_up(config_path: Path) -> None:
+    """The seeds of the file stay, the processes of this machine join them; keys of the file are used."""
+    sets = [
+        "peers.gossip.port=7946",
+        'peers.gossip.seeds=["far:7946"]',
+        'peers.gossip.keys=["0123456789abcdef"]',
+    ]
+    loaded = load(config_path, {}, sets)
+    seeds = 'peers.gossip.seeds=["far:7946", "127.0.0.1:7946", "127.0.0.1:7947"]'
+    assert gossip_settings(loaded, 2, lambda _: []) == [
+        ["peers.gossip.port=7946", seeds],
+        ["peers.gossip.port=7947", seeds],
+    ]
+    assert gossip_key_of(loaded) is None
+
+
+def test_a_given_number_of_peers_means_no_gossip(config_path: Path) -> None:
+    """Counting only the processes of this machine would be wrong where others are known to be elsewhere."""
+    loaded = load(config_path, {}, ["peers.count=6"])
+    assert gossip_settings(loaded, 2, lambda _: []) == [[], []]
+    assert gossip_key_of(loaded) is None
+
+
+def test_free_ports_are_free_and_different() -> None:
+    """Every port can be bound right afterwards."""
+    ports = free_udp_ports(3)
+    assert len(set(ports)) == 3
+    for port in ports:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+            own.bind(("127.0.0.1", port))

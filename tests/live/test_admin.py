@@ -44,6 +44,7 @@ async def bench() -> AsyncIterator[Bench]:
     sources = AdminSources(
         lambda: frontend.snapshot(5.0),
         lambda: frontend.explain(5.0),
+        lambda: None,
         TwoFamilies(),
         lambda: bench.reason[0],
         "1.2.3",
@@ -67,7 +68,12 @@ async def test_explanations_stand_under_their_service(client: ClientSession) -> 
     while frontend.next_wakeup() <= 1.0:
         frontend.handle(WakeupCame(), max(0.0, frontend.next_wakeup()))
     sources = AdminSources(
-        lambda: frontend.snapshot(2.0), lambda: frontend.explain(2.0), TwoFamilies(), lambda: None, "1"
+        lambda: frontend.snapshot(2.0),
+        lambda: frontend.explain(2.0),
+        lambda: None,
+        TwoFamilies(),
+        lambda: None,
+        "1",
     )
     server = AdminServer(AdminSettings("127.0.0.1", 0), sources)
     address = await server.start()
@@ -149,7 +155,9 @@ async def test_unknown_paths_and_methods(bench: Bench, client: ClientSession) ->
 async def test_a_taken_port_is_an_error() -> None:
     """`start` raises OSError, so that the process can say which port and what to do."""
     frontend = Frontend(frontend_spec(), random.Random(1), 0.0)
-    sources = AdminSources(lambda: frontend.snapshot(0.0), lambda: (), TwoFamilies(), lambda: None, "1")
+    sources = AdminSources(
+        lambda: frontend.snapshot(0.0), lambda: (), lambda: None, TwoFamilies(), lambda: None, "1"
+    )
     with socket.create_server(("127.0.0.1", 0)) as taken:
         server = AdminServer(AdminSettings("127.0.0.1", taken.getsockname()[1]), sources)
         with pytest.raises(OSError, match="in use"):
