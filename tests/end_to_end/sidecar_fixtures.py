@@ -2,14 +2,14 @@
 
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.proxy_process import ROOT, wait_for
-from tests.end_to_end.sidecar_subject import IMPLEMENTATIONS, Kind, Subject
+from tests.end_to_end.sidecar_subject import IMPLEMENTATIONS, Kind, Subject, close_clients
 
 TakeSubject = Callable[..., Awaitable[Subject]]
 
@@ -81,9 +81,10 @@ def subjects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subjects]:
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
-def implementation(request: pytest.FixtureRequest) -> str:
-    """Each side that claims to speak the protocol."""
-    return str(request.param)
+async def implementation(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """Each side that claims to speak the protocol; afterwards the test's connections are closed."""
+    yield str(request.param)
+    await close_clients()
 
 
 @pytest.fixture

@@ -22,12 +22,25 @@ from tests.end_to_end.connection import PATIENCE_S, Message
 from tests.end_to_end.proxy_process import ROOT, endpoint_of, wait_for
 from tests.end_to_end.raw_client import RawClient, request
 
-IMPLEMENTATIONS = tuple(os.environ.get("SIDECAR_IMPLEMENTATIONS", "fake_backend").split(","))
-"""What is asked: `fake_backend`, `swayam`, or both."""
+IMPLEMENTATIONS = ("fake_backend", "swayam")
 LEASE_MS = 400
 TOKEN = "a-token-that-only-tests-know"
 _START_PATIENCE_S = 30.0
 _frontend_numbers = itertools.count(1)
+_opened: list[RawClient] = []
+
+
+async def open_client(subject: "Subject") -> RawClient:
+    """Connect; a test that fails need not close, since `close_clients` does after it."""
+    client = await RawClient.open(subject.endpoint)
+    _opened.append(client)
+    return client
+
+
+async def close_clients() -> None:
+    """Close what a test opened."""
+    while _opened:
+        await _opened.pop().close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +197,7 @@ class Running:
     @classmethod
     async def begin(cls, subject: Subject, path: str, grant: str | None = None) -> "Running":
         """Send the request; it asks for its own execution time where the path says so."""
-        client = await RawClient.open(subject.endpoint)
+        client = await open_client(subject)
         fields = [("Swayam-Grant", grant)] if grant else []
         await client.send(request("GET", path, fields=fields))
         return cls(client)
@@ -212,7 +225,7 @@ class Frontend:
     async def open(cls, subject: Subject, name: str = "") -> "Frontend":
         """Connect under a name that is unique unless given; the first line is still to be read."""
         name = name or f"test-{os.getpid()}-{next(_frontend_numbers)}"
-        client = await RawClient.open(subject.endpoint)
+        client = await open_client(subject)
         token = [("Authorization", f"Bearer {subject.token}")] if subject.token else []
         fields = [("Connection", "Upgrade"), ("Upgrade", "swayam-control/1"), ("Swayam-Frontend", name)]
         await client.send(request("GET", "/swayam/control", fields=fields + token))

@@ -9,9 +9,9 @@ import subprocess
 import pytest
 
 from tests.end_to_end.connection import PATIENCE_S, Message, wait_until
-from tests.end_to_end.raw_client import RawClient, request
+from tests.end_to_end.raw_client import request
 from tests.end_to_end.sidecar_fixtures import Subjects, TakeSubject
-from tests.end_to_end.sidecar_subject import Frontend, Kind, Running, Subject
+from tests.end_to_end.sidecar_subject import Frontend, Kind, Running, Subject, open_client
 
 LONG = "/x?execution=30s"
 
@@ -23,10 +23,10 @@ def assert_busy(answer: Message, state: str | None = None) -> None:
 
 
 def execution_ms(answer: Message) -> float:
-    """Return the execution time that an answer tells."""
-    name, _, milliseconds = (answer.one("server-timing") or b"").partition(b";dur=")
-    assert name == b"exec"
-    return float(milliseconds)
+    """Return the execution time that an answer tells; the model server may have told its own, too."""
+    told = [value.removeprefix(b"exec;dur=") for value in answer.all("server-timing")]
+    assert told
+    return min(float(milliseconds) for milliseconds in told)
 
 
 async def occupied(subject: Subject, path: str = LONG) -> Running:
@@ -64,7 +64,7 @@ async def test_a_try_without_a_free_slot_is_busy(subject: Subject) -> None:
 async def test_busy_does_not_wait_for_the_body(subject: Subject) -> None:
     """The head of a request is enough to refuse it."""
     running = await occupied(subject)
-    client = await RawClient.open(subject.endpoint)
+    client = await open_client(subject)
     await client.send(request("POST", "/x", fields=[("Content-Length", "1000000")]))
     assert_busy(await client.read_answer())
     await client.close()
@@ -283,24 +283,31 @@ async def test_a_failed_start_is_cold_again(subjects: Subjects, implementation: 
     await frontend.close()
 
 
+async def set_up_anew(subject: Subject) -> tuple[Frontend, str]:
+    """Let a backend become warm now, and return a frontend that saw it and the incarnation."""
+    await subject.cold()
+    frontend = await Frontend.open(subject)
+    await subject.post("setup")
+    return frontend, (await frontend.expect("state", "WARM"))[2]
+
+
 async def test_idle_backends_decommission_themselves(take: TakeSubject) -> None:
     """Nobody else decides it: after the idle time it is DRAINING, then COLD; its setting is told."""
-    subject = await take(idle="400ms")
-    frontend = await Frontend.open(subject)
-    assert (await subject.state())["idle_s"] == pytest.approx(0.4)
-    await frontend.expect("state", "DRAINING")
+    subject = await take(owns_server=True, idle="800ms")
+    frontend, incarnation = await set_up_anew(subject)
+    assert (await subject.state())["idle_s"] == pytest.approx(0.8)
+    await frontend.expect("state", "DRAINING", incarnation)
     assert (await frontend.expect("state"))[1] == "COLD"
     await frontend.close()
 
 
 async def test_idle_time_counts_from_the_end_of_the_last_request(take: TakeSubject) -> None:
     """A request that runs longer than the idle time is not decommissioned under, and keeps it warm after."""
-    subject = await take(idle="400ms")
-    frontend = await Frontend.open(subject)
-    incarnation = (await subject.until(lambda state: state["state"] == "WARM"))["incarnation"]
-    assert (await subject.ask("GET", "/x?execution=600ms")).status == 200
+    subject = await take(owns_server=True, idle="800ms")
+    frontend, incarnation = await set_up_anew(subject)
+    assert (await subject.ask("GET", "/x?execution=1s")).status == 200
     state = await subject.state()
-    assert (state["state"], state["incarnation"]) == ("WARM", incarnation)
+    assert (state["state"], str(state["incarnation"])) == ("WARM", incarnation)
     await frontend.close()
 
 
