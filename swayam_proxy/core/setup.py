@@ -66,6 +66,8 @@ class SetUp:
         """Learn from a report, before it is applied to the backend."""
         if setup_s is not None and state is BackendState.WARM and backend.state is not BackendState.WARM:
             self.duration_s += _WEIGHT_OF_NEWEST * (setup_s - self.duration_s)
+        if state is BackendState.WARMING and backend.state is not BackendState.WARMING:
+            backend.warming_since = now  # another frontend has ordered it
         if state is BackendState.WARM:
             backend.setup_failures_in_row = 0
         elif backend.state is BackendState.WARMING and state in (BackendState.COLD, BackendState.LOST):

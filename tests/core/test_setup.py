@@ -1,0 +1,85 @@
+"""Set-up of backends by one frontend among others: orders, renewals, failures, the time that it takes."""
+
+from swayam_proxy.core.commands import WarmBackend
+from swayam_proxy.core.lifecycle import REPORTED
+from swayam_proxy.core.pool import Pool
+from swayam_proxy.core.setup import SetUp
+from swayam_proxy.core.vocabulary import BackendSpec, BackendState, HealthSpec
+
+COLD, WARMING, WARM, DRAINING, LOST = BackendState
+
+
+class Rules:
+    """A pool of cold backends and its set-up."""
+
+    def __init__(self, count: int = 3, expected_s: float = 2.0) -> None:
+        self.pool = Pool(tuple(BackendSpec(f"b{k}") for k in range(count)), HealthSpec(), COLD)
+        self.setup = SetUp("m", self.pool, expected_s)
+        self.pool.set_prefix(count)
+
+    def report(self, index: int, state: BackendState, now: float, setup_s: float | None = None) -> None:
+        """Let a backend say what it is."""
+        backend = self.pool.at(index)
+        self.setup.reported(backend, state, setup_s, now)
+        self.pool.signal(backend, REPORTED[state])
+
+
+def test_each_cold_backend_is_ordered_once() -> None:
+    """One order for each cold backend of the prefix; what warms is not ordered again."""
+    rules = Rules()
+    rules.report(2, WARM, 0.0)
+    assert rules.setup.order_missing(1.0) == [WarmBackend("m", 1, 1), WarmBackend("m", 3, 1)]
+    assert rules.setup.order_missing(1.1) == []
+
+
+def test_set_up_that_another_frontend_ordered_has_its_full_time() -> None:
+    """A backend that we only heard of is given up as late as one that we ordered ourselves."""
+    rules = Rules(1)
+    rules.report(1, WARMING, 100.0)
+    assert rules.setup.warm_in_s(100.5) == 1.5
+    assert not rules.setup.give_up_overdue(115.9)
+    assert rules.pool.at(1).state is WARMING
+    rules.report(1, WARMING, 110.0)
+    assert rules.setup.give_up_overdue(116.1), "hearing it again does not begin it anew"
+
+
+def test_time_is_learnt_once_per_set_up() -> None:
+    """Every report carries the time of the last set-up; only the one that ends it teaches."""
+    rules = Rules(2)
+    rules.report(1, WARMING, 0.0, 9.0)
+    rules.report(1, WARM, 4.0, 4.0)
+    learnt_s = rules.setup.duration_s
+    assert 2.0 < learnt_s < 4.0
+    rules.report(1, WARM, 5.0, 4.0)
+    rules.report(1, DRAINING, 6.0, 4.0)
+    rules.report(1, COLD, 7.0, 4.0)
+    assert rules.setup.duration_s == learnt_s
+
+
+def test_wanted_backends_without_requests_are_told_so() -> None:
+    """A warm backend of the prefix with no request of ours since the last look is ordered under its present
+    number; a busy one, a cold one and one behind the prefix are not.
+    """
+    rules = Rules(4)
+    for index in (1, 2, 3):
+        rules.pool.at(index).incarnation = 7
+        rules.report(index, WARM, 0.0)
+    rules.pool.set_prefix(2)
+    assert rules.setup.renew(0.0) == [], "nothing is known of the time before"
+    rules.pool.book(rules.pool.at(2))
+    assert rules.setup.renew(1.0) == [], "not yet"
+    assert rules.setup.renew(2.0) == [WarmBackend("m", 1, 7)]
+    assert rules.setup.renew(4.0) == [WarmBackend("m", 1, 7), WarmBackend("m", 2, 7)]
+
+
+def test_failed_set_up_pauses_longer_each_time() -> None:
+    """A backend that falls back from WARMING is left alone, for longer after each failure in a row."""
+    rules = Rules(1)
+    pauses = []
+    for begin in (0.0, 100.0, 200.0):
+        rules.pool.at(1).failing_until = 0.0
+        assert len(rules.setup.order_missing(begin)) == 1
+        rules.report(1, COLD, begin + 1.0)
+        pauses.append(rules.pool.at(1).failing_until - begin - 1.0)
+        assert rules.setup.order_missing(begin + 1.1) == []
+    assert pauses == sorted(set(pauses))
