@@ -19,9 +19,11 @@ from prometheus_client.core import (
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from swayam_proxy.core.gossip.view import GossipSnapshot
 from swayam_proxy.core.snapshot import BackendSnapshot, FrontendSnapshot, ServiceSnapshot
 from swayam_proxy.core.vocabulary import BackendState, Decision, FrontendSpec
 from swayam_proxy.live.data_plane import DataPlaneSnapshot
+from swayam_proxy.live.gossip_metrics import gossip_metrics
 from swayam_proxy.live.meters import Histogram, LoopLag, Meters, ServiceMeter
 
 _MODEL = ("model",)
@@ -95,6 +97,7 @@ class Metrics(Collector):
         lines_dropped: Callable[[], dict[str, int]],
         decision_time: Callable[[], tuple[int, float]],
         connections: Callable[[], DataPlaneSnapshot],
+        gossip: Callable[[], GossipSnapshot | None] = lambda: None,
     ) -> None:
         """Collect from these; `lines_dropped` tells per log, `decision_time` the count and sum of seconds."""
         self._spec = spec
@@ -106,6 +109,7 @@ class Metrics(Collector):
         self._lines_dropped = lines_dropped
         self._decision_time = decision_time
         self._connections = connections
+        self._gossip = gossip
         self._decisions: dict[tuple[str, str, str], int] = {}
         self._prefixes: dict[str, int] = {}
         # a registry of its own, so that the platform's process metrics come along and nobody else's
@@ -128,6 +132,9 @@ class Metrics(Collector):
         yield from self._of_decisions(snapshot)
         yield from self._of_backends(snapshot)
         yield from self._of_self(snapshot)
+        gossip = self._gossip()
+        if gossip is not None:
+            yield from gossip_metrics(gossip)
         yield from self._process.collect()
 
     def _of_requests(self) -> Iterator[Metric]:

@@ -162,6 +162,7 @@ class Process:
             lines_dropped=self._lines_dropped,
             decision_time=lambda: (self._driver.wakeups_count, self._driver.wakeups_s),
             connections=self._data_plane.snapshot,
+            gossip=lambda: None if self._gossip is None else self._gossip.snapshot(),
         )
         sources = AdminSources(
             self._driver.snapshot,
