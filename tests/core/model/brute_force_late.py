@@ -67,7 +67,7 @@ class _World:
         self.sidecars = [_Sidecar(slots) for _ in range(n)]
         self.frontends = [_Frontend(n) for _ in range(frontends)]
         self.held_at: dict[int, list[int]] = {}
-        self.tried = bytearray(count)
+        self.tried = [0] * count
         self.waits = [0.0] * count
         self.messages = 0
         self.rng = rng

@@ -56,7 +56,7 @@ def test_busy_servers_average_to_the_load() -> None:
 
 
 def test_sample_without_replacement() -> None:
-    """Three of five busy: both of a sample of two with probability 3/5 * 2/4; all servers when all are busy."""
+    """Three of five busy: both of a sample of two with probability 3/5 * 2/4; all if all are busy."""
     five = np.array([[5.0]])
     assert all_of_sample(np.array([3.0]), five, 2)[0, 0] == pytest.approx(0.3)
     assert all_of_sample(np.array([5.0]), five, 9)[0, 0] == 1.0

