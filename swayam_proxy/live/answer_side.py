@@ -226,10 +226,14 @@ class AnswerSide(RequestSide):
 
     def answer_problem(self, problem: Problem, outcome: str) -> None:
         """Answer by ourselves; this ends the request."""
-        close = self._must_close() or not self.plan.minor
-        answer = problem.render(self.plan.path, self.request_id, close=close, without_body=self.head_only)
+        plan, connection = self.plan, self.connection
+        # a client that waits for 100 may send its body or not: nobody can tell where its next request begins
+        can_go_on = self.received_whole or (
+            connection.can_discard and not plan.chunked and not plan.expects_continue
+        )
+        close = not (can_go_on and plan.keep_alive and plan.minor) or connection.must_close
+        answer = problem.render(plan.path, self.request_id, close=close, without_body=self.head_only)
         self._drop_upstream()
-        connection = self.connection
         connection.write(answer)
         now = self.clock()
         self._ended(problem.status, outcome, problem.reason, now)
@@ -264,7 +268,12 @@ class AnswerSide(RequestSide):
             tail = _KEEP_ALIVE_LINE + tail
         ticket = self.ticket
         if self.shared.debug_headers and ticket is not None:
-            shown = f"X-Swayam-Backend: {ticket.backend_address}\r\nX-Swayam-Attempts: {self.attempts}\r\n"
+            queue_ms = (ticket.booked_at - ticket.arrived_at) * 1e3
+            upstream_ms = (self.first_byte_at - self.sent_at) * 1e3
+            shown = (
+                f"X-Swayam-Backend: {ticket.backend_address}\r\nX-Swayam-Attempts: {self.attempts}\r\n"
+                f"Server-Timing: queue;dur={queue_ms:.3f}, upstream;dur={upstream_ms:.3f}\r\n"
+            )
             tail = shown.encode("latin-1") + tail
         return tail
 

@@ -9,6 +9,7 @@ import asyncio
 from swayam_proxy.live.client_transport import (
     BODY,
     CLOSING,
+    DISCARDING,
     LINGERING,
     READING,
     SERVING,
@@ -25,6 +26,8 @@ from swayam_proxy.live.request_plan import RequestPlan, RequestPlanner
 from swayam_proxy.live.request_side import IDLE
 from swayam_proxy.live.shared import Shared
 
+_DISCARDED_BYTES_MAX = 64 * 1024
+"""A request that is refused while this little of its body is missing costs the client no connection."""
 _IDLE_IN_DRAIN_S = 0.25
 _LATE_COMER_S = 1.0
 """A client that was accepted when the drain began may still ask, if it is quick."""
@@ -37,6 +40,7 @@ class ClientConnection(ClientTransport):
 
     __slots__ = (
         "_body_left",
+        "_checked_bytes",
         "_decoder",
         "_exchange",
         "_is_taking",
@@ -54,6 +58,8 @@ class ClientConnection(ClientTransport):
         self._known = self._planner.known
         self._exchange = self.exchange_class(self, shared)
         self._keep_alive_s = shared.timeouts.keep_alive_s
+        self._checked_bytes = 0
+        """How much of a partial head in `pending` was found to be good so far."""
         self._body_left = 0
         self._decoder: ChunkedDecoder | None = None
         self._is_taking = False
@@ -96,6 +102,8 @@ class ClientConnection(ClientTransport):
                 self.pause_reading()
         elif state == TUNNELLING:
             self._exchange.take_tunnel_part(data)
+        elif state == DISCARDING:
+            self._discard(data)
 
     def eof_received(self) -> bool:
         """The client has ended its side: it may have left, or only be done with asking."""
@@ -157,6 +165,7 @@ class ClientConnection(ClientTransport):
                 plan = self._read(data[:end])
                 if plan is None:
                     break
+            self._checked_bytes = 0
             rest = data[end:]
             if len(rest) == plan.content_length and not plan.chunked:
                 self.state = SERVING
@@ -187,12 +196,13 @@ class ClientConnection(ClientTransport):
         if not self.pending and data:
             self.deadline = min(self.deadline, shared.clock() + shared.timeouts.request_head_s)
         self.pending = data
+        checked_bytes, self._checked_bytes = self._checked_bytes, len(data)
         if self.eof:
             self.close()
             return
         try:
             if data not in (b"", b"\r"):
-                check_partial_head(data, shared.limits)
+                check_partial_head(data, shared.limits, checked_bytes)
         except Refused as refused:
             self._refuse(Problem.of(refused))
 
@@ -257,6 +267,16 @@ class ClientConnection(ClientTransport):
             return None
         return content
 
+    def _discard(self, data: bytes) -> None:
+        """Throw away the rest of a body whose request was answered without it."""
+        left = self._body_left
+        self._body_left = max(0, left - len(data))
+        if not self._body_left:
+            self.state = READING
+            self.deadline = self.shared.clock() + self._keep_alive_s
+            if len(data) > left:
+                self._take(data[left:])
+
     def _take_pending(self) -> None:
         if self.state == READING and self.pending and not self._is_taking:
             self._take(self.pending)
@@ -282,12 +302,21 @@ class ClientConnection(ClientTransport):
         """Whether a request was begun that has not ended."""
         return self._exchange.phase != IDLE
 
+    @property
+    def can_discard(self) -> bool:
+        """Whether so little of a body with a length is missing that it can be waited for and thrown away."""
+        return self.state == BODY and self._decoder is None and 0 < self._body_left <= _DISCARDED_BYTES_MAX
+
     def answer_ended(self, now: float, *, close: bool, read_on: bool) -> None:
         """Go on to the next request, or end; `read_on` when the client is still sending the present one."""
         if self.state == CLOSING:
             return
-        if read_on:
+        if read_on and close:
             self.linger()
+        elif read_on:
+            self.state = DISCARDING
+            self.deadline = now + self.shared.timeouts.request_body_idle_s
+            self.resume_reading()
         elif close:
             self.close()
         else:
@@ -319,7 +348,7 @@ class ClientConnection(ClientTransport):
                 self._refuse(Problem(408, "request_head_timeout", "the head of the request stopped coming"))
             else:
                 self.close()
-        elif state == LINGERING:
+        elif state in (DISCARDING, LINGERING):
             self.close()
         elif state == CLOSING:
             self.abort()

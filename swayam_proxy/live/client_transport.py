@@ -14,10 +14,10 @@ from typing import cast
 from swayam_proxy.core.vocabulary import NEVER
 from swayam_proxy.live.shared import Shared
 
-READING, BODY, SERVING, TUNNELLING, LINGERING, CLOSING = range(6)
+READING, BODY, SERVING, TUNNELLING, DISCARDING, LINGERING, CLOSING = range(7)
 """READING: for a head. BODY: the present request's body is coming. SERVING: its answer is awaited, later
-requests wait. LINGERING: the last answer is written, what still comes is thrown away. CLOSING: only the last
-bytes are to be sent."""
+requests wait. DISCARDING: it was answered already, the little that its body lacks is thrown away. LINGERING:
+the last answer is written, what still comes is thrown away. CLOSING: only the last bytes are to be sent."""
 
 _LINGER_S = 0.5
 _PROBE = b"HTTP/1.1 "

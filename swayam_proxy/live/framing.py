@@ -13,6 +13,8 @@ _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*")
 _TRAILER_LINE = re.compile(TOKEN + rb":[\t\x20-\x7e\x80-\xff]*")
 _SIZE_LINE_BYTES_MAX = 1024
 _TRAILER_BYTES_MAX = 16 * 1024
+_EXTENSION_BYTES_MAX = 16 * 1024
+"""Of one body: nobody uses extensions, but they make a small body cost much."""
 
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -29,7 +31,16 @@ class ChunkedDecoder:
     After the end `complete` is true and `rest` holds what came behind the body.
     """
 
-    __slots__ = ("_buffer", "_left", "_state", "_trailer_bytes", "complete", "content_bytes", "rest")
+    __slots__ = (
+        "_buffer",
+        "_extension_bytes",
+        "_left",
+        "_state",
+        "_trailer_bytes",
+        "complete",
+        "content_bytes",
+        "rest",
+    )
 
     def __init__(self) -> None:
         """Begin before the first chunk."""
@@ -37,6 +48,7 @@ class ChunkedDecoder:
         self._left = 0
         self._buffer = b""
         self._trailer_bytes = 0
+        self._extension_bytes = 0
         self.complete = False
         self.content_bytes = 0
         self.rest = b""
@@ -97,6 +109,9 @@ class ChunkedDecoder:
             match = _SIZE_LINE.fullmatch(line) if len(line) <= _SIZE_LINE_BYTES_MAX else None
             if match is None:
                 raise FramingError("malformed size of a chunk")
+            self._extension_bytes += len(line) - len(match[1])
+            if self._extension_bytes > _EXTENSION_BYTES_MAX:
+                raise FramingError("too many extensions of chunks")
             self._left = int(match[1], 16)
             self._state = _BYTES if self._left else _TRAILERS
         elif not line:

@@ -152,21 +152,22 @@ class RequestHeadReader:
         return line
 
 
-def check_partial_head(raw: bytes, limits: Limits) -> None:
-    """Refuse the beginning of a head that can never become a good one.
+def check_partial_head(raw: bytes, limits: Limits, checked_bytes: int = 0) -> None:
+    """Refuse the beginning of a head that can never be good; its first `checked_bytes` were checked.
 
     Raises:
-        Refused: as `read_request_head` does.
+        Refused: as `RequestHeadReader.read` does.
     """
     if len(raw) > limits.request_head_bytes_max:
         raise _too_large(raw, limits)
     if not 0x41 <= raw[0] <= 0x5A:
         raise _bad("a request begins with a method in capital letters")
-    if _BROKEN_LINES.search(raw):
+    news_at = max(0, checked_bytes - 1)
+    if _BROKEN_LINES.search(raw, news_at):
         raise _bad("a line ends with CR LF, nothing else")
-    if b"\r\n" not in raw and len(raw) > limits.request_target_bytes_max + 64:
-        raise _too_large(raw, limits)
-    if raw.count(b"\r\n") - 1 > limits.request_fields_max:
+    if len(raw) > limits.request_target_bytes_max + 64 and b"\r\n" not in raw:
+        raise _target_too_long(limits)
+    if raw.find(b"\r\n", news_at) >= 0 and raw.count(b"\r\n") - 1 > limits.request_fields_max:
         raise Refused(431, "too_many_fields", f"more than {limits.request_fields_max} header fields")
 
 

@@ -100,8 +100,8 @@ def read_response_head(raw: bytes, limits: Limits, field_lines: FieldLines) -> R
     return head
 
 
-def check_partial_response(raw: bytes, limits: Limits) -> None:
-    """Refuse the beginning of a response that can never become a good one.
+def check_partial_response(raw: bytes, limits: Limits, checked_bytes: int = 0) -> None:
+    """Refuse the beginning of a response that can never be good; its first `checked_bytes` were checked.
 
     Raises:
         MalformedResponseError: as `read_response_head` does.
@@ -110,10 +110,11 @@ def check_partial_response(raw: bytes, limits: Limits) -> None:
         raise MalformedResponseError("the response is not HTTP/1")
     if len(raw) > limits.response_head_bytes_max:
         raise MalformedResponseError("the head of the response is too large")
-    if raw.count(b"\r\n") - 1 > limits.response_fields_max:
-        raise MalformedResponseError("the head of the response is too large")
-    if _BROKEN_LINES.search(raw):
+    news_at = max(0, checked_bytes - 1)
+    if _BROKEN_LINES.search(raw, news_at):
         raise MalformedResponseError("the head of the response is malformed")
+    if raw.find(b"\r\n", news_at) >= 0 and raw.count(b"\r\n") - 1 > limits.response_fields_max:
+        raise MalformedResponseError("the head of the response is too large")
 
 
 def _read_framing(head: ResponseHead, *, is_first_version: bool) -> None:

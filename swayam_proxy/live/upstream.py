@@ -237,9 +237,9 @@ class UpstreamConnection(asyncio.Protocol):
             self._begin_answer(exchange, plan, data[end:])
 
     def _keep_partial_head(self, data: bytes) -> None:
-        self._buffer = data
+        checked_bytes, self._buffer = len(self._buffer), data
         try:
-            check_partial_response(data, self._limits)
+            check_partial_response(data, self._limits, checked_bytes)
         except MalformedResponseError as error:
             self.fail(Fault.MALFORMED, "backend_malformed", str(error))
 

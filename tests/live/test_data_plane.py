@@ -132,6 +132,31 @@ async def test_a_half_closed_client_gets_each_byte_once(serve: Serve) -> None:
         assert b"Connection: close\r\n" in rest
 
 
+@on_both_loops
+async def test_a_refusal_costs_a_client_that_still_sends_little_no_connection(serve: Serve) -> None:
+    """The rest of a small body is thrown away, the next request served; a large rest or chunks end it."""
+    backend = await serve(echo)
+    async with running_plane(backend.place.address) as plane:
+        client = await plane.connect()
+        await client.send(b"POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n" + bytes(1000))
+        refused = await client.read_answer()
+        assert (refused.status, refused.one("connection")) == (404, None)
+        await client.send(bytes(18_999))
+        await client.send(b"x" + request("POST", "/m", body=b"next"))
+        assert (await client.read_answer()).body == b"next"
+        head = b"POST /none HTTP/1.1\r\nHost: a\r\n"
+        for rest in (
+            b"Content-Length: 1000000\r\n\r\n",
+            b"Transfer-Encoding: chunked\r\n\r\n",
+            b"Expect: 100-continue\r\nContent-Length: 10\r\n\r\n",
+        ):
+            other = await plane.connect()
+            await other.send(head + rest)
+            assert (await other.read_answer()).one("connection") == b"close"
+            assert await other.wait_for_end(3.0) == b""
+            assert (await client.ask("GET", "/m")).status == 200
+
+
 SHORT = Timeouts(
     request_head_s=0.3, request_body_idle_s=0.3, response_head_s=0.3, keep_alive_s=0.3, total_s=10.0
 )
@@ -266,6 +291,7 @@ async def test_debug_headers_tell_where_an_answer_came_from(serve: Serve) -> Non
                 assert message.status == 200
                 expected = backend.place.address.encode() if shown else None
                 assert message.one("x-swayam-backend") == expected
+                assert (message.one("server-timing") is not None) is shown
                 attempts.add(message.one("x-swayam-attempts"))
             assert attempts <= ({b"1", b"2"} if shown else {None})
     dead.close()

@@ -65,6 +65,7 @@ def test_byte_by_byte_extensions_and_trailers_are_dropped() -> None:
         b"2;a\rb\r\nhi\r\n",
         b"2; =b\r\nhi\r\n",
         b'2;a="b\r\nhi\r\n',
+        b"1;a=" + b"a" * 1000 + b"\r\nx\r\n" + (b"1;a=" + b"a" * 1000 + b"\r\nx\r\n") * 17,
         b"0\r\nbad trailer\r\n\r\n",
         b"0\r\nX-T : 1\r\n\r\n",
         b"0\r\nX-T: \x00\r\n\r\n",

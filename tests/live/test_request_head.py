@@ -239,6 +239,28 @@ def test_a_good_beginning_is_waited_for() -> None:
     raw = head_of(b"X-A: 1", b"Content-Length: 3")
     for length in range(1, len(raw)):
         check_partial_head(raw[:length], LIMITS)
+        check_partial_head(raw[:length], LIMITS, length - 1)
+
+
+@pytest.mark.parametrize("bad", [b"\r1", b"1\n", b"\r\r\n", b"\x00"])
+def test_what_comes_bit_by_bit_is_checked_as_a_whole(bad: bytes) -> None:
+    """A bad pair of bytes is found wherever the boundary of what was checked before lies."""
+    raw = head_of(b"X-A: " + bad + b"2", b"X-B: 3")[:-4]
+    at = raw.index(bad)
+    for checked in range(at + 1):
+        with pytest.raises(Refused):
+            check_partial_head(raw, LIMITS, checked)
+    found_at = next(length for length in range(1, len(raw)) if is_refused(raw[:length], length - 1))
+    assert found_at <= at + len(bad) + 1, "found as soon as it came"
+
+
+def is_refused(beginning: bytes, checked_bytes: int) -> bool:
+    """Say whether a beginning is refused when all but its last bytes were checked before."""
+    try:
+        check_partial_head(beginning, LIMITS, checked_bytes)
+    except Refused:
+        return True
+    return False
 
 
 def test_a_beginning_has_limits() -> None:
