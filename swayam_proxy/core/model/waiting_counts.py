@@ -22,8 +22,9 @@ Against simulation (n 2 to 50, loads 0.35 to 0.9, cv 0.3 and 1, F 2 to 32) P(W >
 where it is between 0.003 and 0.3 and loads are below 0.85; at n = 5 and load 0.9 it is up to 30 % low.
 
 **Several slots.** A frontend may hold ceil(c/F) of a backend's c slots; the backend's numbers are those of
-M/M/c//(F ceil(c/F)), its delays those of `waiting_central`. Two choices are taken as no better than one,
-which overstates.
+M/M/c//(F ceil(c/F)), its delays those of `waiting_central`. In front, each frontend is a queue of its own
+before its n ceil(c/F) places: M/G/n again. Two choices are as good as all. Played out with 2 to 16 slots, 2
+to 8 frontends, loads 0.69 to 0.75: within a fifth at P(W > w) above 0.02.
 """
 
 from math import ceil, sqrt
@@ -51,30 +52,43 @@ def own_counts(lattice: Lattice, backends: list[int], erlangs: float, setting: S
     n = np.array(backends, dtype=float)[:, None]
     servers = n * setting.slots
     stable = erlangs < servers
-    together = delays(lattice, servers, np.full_like(n, erlangs), setting.dispersion)
-    in_front = together.probability * np.maximum(lattice.circle.values(together.series), 0.0)
-    zero = 1.0 - together.probability[:, 0]
+    zero, masses = _queue(lattice, servers, np.full_like(n, erlangs), setting.dispersion)
     several = n[:, 0] > 1.0
     if setting.frontends_count > 1 and (stable[:, 0] & several).any():
         loads = np.where(stable, erlangs / servers, 0.5)
-        at_backend = _behind_others if setting.slots == 1 else _behind_slots
-        thinned = 1.0 + (setting.dispersion - 1.0) / float(n.min())
-        backend_zero, backend_masses = at_backend(lattice, loads, setting, stretch(lattice.service, thinned))
-        both_zero, both = _sum_of(
-            lattice,
-            zero,
-            _shrunk(in_front, 1.0 / sqrt(setting.frontends_count)),
-            backend_zero,
-            backend_masses,
-        )
+        longer = stretch(lattice.service, 1.0 + (setting.dispersion - 1.0) / float(n.min()))
+        if setting.slots == 1:
+            at_backend = _behind_others(lattice, loads, setting, longer)
+            in_front = zero, _shrunk(masses, 1.0 / sqrt(setting.frontends_count))
+        else:
+            at_backend = _behind_slots(lattice, loads, setting, longer)
+            in_front = _before_places(lattice, n, loads, at_backend[1], setting)
+        both_zero, both = _sum_of(lattice, *in_front, *at_backend)
         zero = np.where(several, both_zero, zero)
-        in_front = np.where(several[:, None], both, in_front)
+        masses = np.where(several[:, None], both, masses)
     return WaitingTimes(
         np.where(stable[:, 0], zero, 0.0),
         np.zeros_like(zero),
-        np.where(stable, in_front, 0.0),
+        np.where(stable, masses, 0.0),
         lattice.points_s,
     )
+
+
+def _queue(lattice: Lattice, servers: Floats, erlangs: Floats, dispersion: float) -> tuple[Floats, Floats]:
+    """P(W = 0) and masses of the wait in one queue before all servers."""
+    found = delays(lattice, servers, erlangs, dispersion)
+    masses = found.probability * np.maximum(lattice.circle.values(found.series), 0.0)
+    return 1.0 - found.probability[:, 0], masses
+
+
+def _before_places(
+    lattice: Lattice, n: Floats, loads: Floats, behind: Floats, setting: Setting
+) -> tuple[Floats, Floats]:
+    """P(W = 0) and masses of the wait of a frontend whose places at all backends are taken."""
+    places = n * ceil(setting.slots / setting.frontends_count)
+    longer = 1.0 + (behind @ lattice.points_s)[:, None] / lattice.service.mean_s
+    own = loads * n * setting.slots / setting.frontends_count * longer
+    return _queue(lattice, places, np.minimum(own, 0.999 * places), setting.dispersion)
 
 
 def _shrunk(masses: Floats, factor: float) -> Floats:

@@ -21,16 +21,20 @@ above 0.003, for n from 3 to 60, loads to 0.95, cv to 1.5.
 **Tries.** With i idle slots of n and F frontends, a frontend's list of backends that told it they are idle is
 empty with probability (F - 1) / (F + i - 1): the i announcements move between F lists like the customers
 of a closed network of F equal queues (the large-system limit is that of Lu et al., "Join-Idle-Queue",
-Perform. Eval. 68, 2011). Else, and at every further try, it picks among the backends it does not know to
-be busy. Some announcements are out of date (a quarter more tries fail, fitted), and where the central
-queue has all slots busy, announced ones are idle here now and then (`_FINDS_IDLE`, fitted).
+Perform. Eval. 68, 2011). Else it picks among the backends it does not know to be busy. Announcements get out
+of date: tries fail a quarter more often (fitted). A backend that ends a request and has no hold tells the
+frontend of that request, which sends one that waits there: as if a share 0.6/F of the other backends held
+it, too (fitted).
 
 **Messages.** A slot that is granted stands idle for a round trip, and so do some grants that nobody needs any
-more: the load grows by 1.5 round trips for each request that was held, and such a request loses 3.5 round
-trips beside its wait (two tries, hold, grant, use, answer). 1.5 and 3.5 are fitted to 260 simulated cases
-(0.5 to 60 erlangs, round trips of 0.2 to 5 % of the execution time, d 2 to 6, F 1 to 32, cv 0.05 to 1.5):
-there the probability of a wait that 1 % exceed is met within a factor of 0.7 to 1.5 in four cases of five,
-and on the safe side more often than not; with one or two frontends it is overstated by a quarter.
+more: the load grows by two round trips for each request that was held, and such a request loses three beside
+its wait (fitted; tries, hold, grant, use, answer).
+
+The four numbers are fitted to 218 cases played out message by message (tests/core/model/brute_force_late.py;
+0.5 to 60 erlangs, round trips of 0.2 to 5 % of the execution time, d 2 to 6, F 1 to 32, cv 0.05 to 1.5, loads
+to 0.97), a little on the safe side: at round trips of 1 %, P(W > w) between 0.003 and 0.1 is overstated by an
+eighth in the median, by 0.6 to 1.6 times in nine cases of ten. That is less than one backend's worth:
+docs/model-validation.md.
 """
 
 from dataclasses import dataclass
@@ -47,12 +51,12 @@ HOLDS_COUNT = 3
 HOLDS_COUNT_TIGHT = 6
 TIGHT_MEANS = 2.5
 """A promise of less than so many mean executions is tight: more holds bring it near a central queue."""
-_IDLE_TRIPS = 1.5
+_IDLE_TRIPS = 2.0
 """Round trips of a slot's time that a request costs beyond its execution when it was held."""
-_HELD_TRIPS = 3.5
+_HELD_TRIPS = 3.0
 """Round trips that such a request loses beside its wait."""
-_FINDS_IDLE = 0.35
-"""How many find an idle slot, of those who would find none before a central queue (one frontend, n large)."""
+_ALSO_OWN = 0.6
+"""Of its own backends that end a request unheld, how many serve a request that waits in the same frontend."""
 _STALE = 1.25
 """How much more often tries fail than with announcements that were always true."""
 _ROUNDS_MAX = 40
@@ -137,18 +141,20 @@ def _held_survival(
     masses = np.maximum(circle.values(series), 0.0)
     at_zero = masses[:, :1]
     all_busy = survival_from_masses(masses)
-    holds = np.minimum(float(setting.holds_count * setting.slots), servers)
+    placed = np.minimum(float(setting.holds_count * setting.slots), servers)
+    holds = placed + (servers - placed) * (
+        _ALSO_OWN / setting.frontends_count if setting.tries_count else 0.0
+    )
     apart, held_apart = 1.0 - 1.0 / servers, 1.0 - holds / servers
-    waits = delayed * (1.0 - _FINDS_IDLE * held_apart * 3.0 / (2.0 + setting.frontends_count))
 
     # P(W > w) = fixed + through P(Y > w)^d
     fixed = circle.series(all_busy - 0.5 * held_apart * masses)
-    fixed = waits * (fixed - 0.5 * held_apart * at_zero)
-    through = waits * held_apart * series + missed
+    fixed = delayed * (fixed - 0.5 * held_apart * at_zero)
+    through = delayed * held_apart * series + missed
     # P(Y > w) = rest + back P(W > w)
     divisor = np.maximum(loads - delayed, 0.0) + delayed * apart * series
     divisor = np.where(np.abs(divisor) > 1e-12, divisor, 1.0)
-    rest = lattice.crossing_series(loads, waits + missed)
+    rest = lattice.crossing_series(loads, delayed + missed)
     rest = (
         rest - delayed * (circle.series(all_busy - 0.5 * apart * masses) - 0.5 * apart * at_zero)
     ) / divisor
@@ -166,5 +172,5 @@ def _held_survival(
         if change < _CLOSE:
             break
     survival = circle.values(wait_series)
-    survival[:, :1] = waits + missed
+    survival[:, :1] = delayed + missed
     return np.minimum.accumulate(np.clip(survival, 0.0, 1.0), axis=-1)

@@ -97,12 +97,19 @@ def test_retry(erlangs: float, n: int, cv: float) -> None:
     ("erlangs", "n", "cv", "frontends"), [(10.0, 12, 0.3, 8), (20.0, 24, 1.0, 8), (4.0, 7, 0.3, 2)]
 )
 def test_late_binding(erlangs: float, n: int, cv: float, frontends: int) -> None:
-    """Within 35 %, with all its messages."""
+    """With all its messages: P(W > t) at 0.8 to 1.7 times what is played out, on the safe side more often."""
     times = brute_force.lognormal(1.0, cv)
     waits, messages = late_binding(
-        np.random.default_rng(6), erlangs, n, times, 40_000, frontends=frontends, round_trip_s=TRIP
+        np.random.default_rng(6), erlangs, n, times, 60_000, frontends=frontends, round_trip_s=TRIP
     )
-    judged_alike(waits, model(DispatchPolicy.LATE_BINDING, erlangs, n, cv, frontends, TRIP), 0.35)
+    played = np.array([(waits > x).mean() for x in POINTS])
+    judged = played > 0.006
+    assert judged.sum() >= 2
+    ratio = (1.0 - model(DispatchPolicy.LATE_BINDING, erlangs, n, cv, frontends, TRIP))[judged] / played[
+        judged
+    ]
+    assert ratio.min() > 0.8
+    assert ratio.max() < 1.7
     assert 2.0 < messages < 12.0
 
 
