@@ -7,7 +7,7 @@ next moments known. Knows nothing of frontends, dispatch or forecasts.
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,6 +23,8 @@ class ClairvoyantBill:
     backend_seconds: float
     peak_backends: int
     setups_count: int
+    changes: tuple[tuple[float, int], ...] = field(repr=False, default=())
+    """(when, billed backends from then on), beginning with the first set-up, before time 0."""
 
 
 def claira1_backend_seconds(workload: Workload) -> float:
@@ -39,13 +41,13 @@ def claira2(workload: Workload, *, response_time_s: float, setup_s: float, idle_
     new set-up.
     """
     free_times: list[float] = []  # of the open backends, ascending
-    opened_sum_s = closed_sum_s = 0.0
-    setups = peak = 0
+    opened_s: list[float] = []
+    closed_s: list[float] = []
     for arrivals, executions in _chunks(workload):
         for arrival, execution in zip(arrivals, executions, strict=True):
             if free_times and free_times[0] < arrival - idle_s:
                 expired = bisect_left(free_times, arrival - idle_s)
-                closed_sum_s += sum(free_times[:expired]) + expired * idle_s
+                closed_s += [free + idle_s for free in free_times[:expired]]
                 del free_times[:expired]
             latest_start = arrival + response_time_s - execution
             place = bisect_right(free_times, latest_start) if latest_start >= arrival else 0
@@ -53,13 +55,27 @@ def claira2(workload: Workload, *, response_time_s: float, setup_s: float, idle_
                 start = max(free_times.pop(place - 1), arrival)
             else:
                 start = arrival
-                opened_sum_s += arrival - setup_s
-                setups += 1
+                opened_s.append(arrival - setup_s)
             insort(free_times, start + execution)
-            if len(free_times) > peak:
-                peak = len(free_times)
-    closed_sum_s += sum(free_times) + len(free_times) * idle_s
-    return ClairvoyantBill(closed_sum_s - opened_sum_s, peak, setups)
+    closed_s += [free + idle_s for free in free_times]
+    changes = _changes(opened_s, closed_s)
+    return ClairvoyantBill(
+        backend_seconds=sum(closed_s) - sum(opened_s),
+        peak_backends=max((count for _, count in changes), default=0),
+        setups_count=len(opened_s),
+        changes=changes,
+    )
+
+
+def _changes(opened_s: list[float], closed_s: list[float]) -> tuple[tuple[float, int], ...]:
+    """Return the number of open backends after each opening and closing."""
+    moves = sorted([(when, 1) for when in opened_s] + [(when, -1) for when in closed_s])
+    changes = []
+    count = 0
+    for when, move in moves:
+        count += move
+        changes.append((when, count))
+    return tuple(changes)
 
 
 def clairvoyant_prefix(

@@ -5,9 +5,9 @@ Knows what goes wrong and when; what to measure is `gossip_scenarios`. Equal see
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from random import Random
+from typing import NamedTuple
 
 from swayam_proxy.core.gossip.config import GossipConfig
 from swayam_proxy.core.gossip.identity import Address, Identity
@@ -20,8 +20,7 @@ INBOX_COUNT_MAX = 256
 _PORT = 7946
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One member began or ceased to count another."""
 
     at: float
@@ -33,11 +32,12 @@ class Change:
 class SimMember:
     """One process: its membership, and what is wrong with it."""
 
-    __slots__ = ("alive", "armed_at", "clock_offset_s", "inbox", "index", "membership", "paused")
+    __slots__ = ("alive", "armed_at", "boot_id", "clock_offset_s", "inbox", "index", "membership", "paused")
 
     def __init__(self, index: int, membership: Membership, clock_offset_s: float) -> None:
         """Begin well."""
         self.index = index
+        self.boot_id = membership.identity.boot_id
         self.membership = membership
         self.clock_offset_s = clock_offset_s
         self.alive = True
@@ -64,7 +64,8 @@ class GossipNetwork:
         self.config = config or GossipConfig()
         self.loss = loss
         self.members: dict[int, SimMember] = {}
-        self.changes: list[Change] = []
+        self.on_change: Callable[[Change], None] | None = None
+        """Hears of every change of anyone's view."""
         self.datagrams_count = 0
         self.blocked: Callable[[int, int], bool] | None = None
         """Says whether the way from one index to another is cut."""
@@ -203,9 +204,9 @@ class GossipNetwork:
                 _, high, middle, low = output.address.host.split(".")
                 target = int(high) << 16 | int(middle) << 8 | int(low)
                 self._transmit(member.index, target, output.datagram)
-            else:
+            elif self.on_change is not None:
                 joined = isinstance(output, MemberJoined)
-                self.changes.append(Change(self.now, member.index, output.identity.boot_id, joined))
+                self.on_change(Change(self.now, member.index, output.identity.boot_id, joined))
 
     def _transmit(self, index: int, target: int, datagram: bytes) -> None:
         self.datagrams_count += 1
