@@ -195,6 +195,9 @@ async def test_every_phase_has_its_timeout(
         record = await plane.next_record()
         assert (record.code, record.outcome, record.reason) == (code, outcome, reason)
         assert plane.in_flight_count == 0
+        assert (message.one("connection") == b"close") is (code == 408)
+        if code == 408:
+            assert await client.wait_for_end(1.0) == b""
 
 
 @on_both_loops
