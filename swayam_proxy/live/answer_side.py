@@ -25,7 +25,7 @@ _CHUNKED_LINE = b"Transfer-Encoding: chunked\r\n"
 _CLOSE_LINE = b"Connection: close\r\n"
 _KEEP_ALIVE_LINE = b"Connection: keep-alive\r\n"
 _CLIENT_LEFT = 499
-_TOO_SLOW = 408
+_TOO_SLOW = (408, 504)
 
 
 class AnswerSide(RequestSide):
@@ -229,7 +229,7 @@ class AnswerSide(RequestSide):
         """Answer by ourselves; this ends the request."""
         plan, connection = self.plan, self.connection
         # a client that waits for 100 may send its body or not: nobody can tell where its next request begins
-        is_doubtful = plan.chunked or plan.expects_continue or problem.status == _TOO_SLOW
+        is_doubtful = plan.chunked or plan.expects_continue or problem.status in _TOO_SLOW
         can_go_on = self.received_whole or (connection.can_discard and not is_doubtful)
         close = not (can_go_on and plan.keep_alive and plan.minor) or connection.must_close
         answer = problem.render(plan.path, self.request_id, close=close, without_body=self.head_only)
