@@ -19,7 +19,7 @@ from fake_backend.settings import FleetSettings, Work
 _BACKLOG_COUNT = 1024
 _SPIN_THREADS_COUNT_MAX = 64
 _KEEP_ALIVE_S = 3600.0
-_STOP_S = 2.0
+_STOP_S = 0.5
 _FIELD_BYTES_MAX = 64 * 1024
 
 

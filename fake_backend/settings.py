@@ -64,7 +64,7 @@ class ExecutionSettings:
 class SidecarSettings:
     """How a backend behaves that speaks the sidecar protocol."""
 
-    token: str = ""
+    token: str = field(default="", repr=False)
     """Wanted with every control request and control connection; empty wants none."""
     idle_s: float = 60.0
     """Decommission after so long without a request; inf never."""

@@ -28,6 +28,8 @@ class ControlConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._previous: asyncio.BaseProtocol | None = None
         self._unread = b""
+        self.heard_count = 0
+        """How often something came."""
 
     def take_over(self, transport: asyncio.Transport, head: bytes) -> None:
         """Answer the upgrade and read lines from now on; the protocol that did so far hears of the end."""
@@ -53,6 +55,7 @@ class ControlConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read whole lines; end the connection at the first that cannot be read."""
+        self.heard_count += 1
         *lines, self._unread = (self._unread + data).split(b"\n")
         for line in lines:
             try:
@@ -64,7 +67,7 @@ class ControlConnection(asyncio.Protocol):
                     self._on_wish(self, wish)
             if self._transport is None:
                 return
-        if len(self._unread) >= LINE_BYTES_MAX:
+        if len(self._unread) > LINE_BYTES_MAX:
             self.close()
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 LINE_BYTES_MAX = 256
-"""With the LF."""
+"""Before the LF."""
 
 IDLE = b"idle\n"
 _WHOLE = re.compile(r"[0-9]{1,18}")
@@ -52,7 +52,7 @@ Wish = Hold | Cancel | Setup | Ping
 
 def parse_line(line: bytes) -> Wish | None:
     """Return what a line without its LF wants, None for an unknown first word; raise LineError."""
-    if len(line) >= LINE_BYTES_MAX or not line.isascii():
+    if len(line) > LINE_BYTES_MAX or not line.isascii():
         raise LineError("too long, or not ASCII")
     word, *arguments = line.decode("ascii").split(" ")
     if not word:

@@ -8,6 +8,7 @@ import math
 import random
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 from fake_backend.alarm import Alarm
@@ -18,6 +19,9 @@ from fake_backend.sidecar import lines
 from fake_backend.sidecar.connection import ControlConnection
 from fake_backend.sidecar.leases import HoldKey, LeasingSlots
 from fake_backend.slots import Admission
+
+SILENCE_S = 5.0
+"""A frontend pings every second; one that says nothing for so long is gone."""
 
 FRONTEND = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _GRANT = re.compile(r"([A-Za-z0-9._-]{1,64})/([0-9]{1,18})")
@@ -50,20 +54,34 @@ class Visit:
 class Sidecar:
     """Admission, state and control connections of one backend."""
 
-    def __init__(self, settings: BackendSettings, *, seed: int, index: int, alarm: Alarm) -> None:
+    def __init__(
+        self,
+        settings: BackendSettings,
+        *,
+        seed: int,
+        index: int,
+        alarm: Alarm,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         assert settings.sidecar is not None
         self.settings: SidecarSettings = settings.sidecar
         self.slots = LeasingSlots(
-            settings.slots_count, lease_s=self.settings.lease_s, alarm=alarm, observer=self
+            settings.slots_count, lease_s=self.settings.lease_s, alarm=alarm, observer=self, clock=clock
         )
         self.lifecycle = Lifecycle(
-            alarm, setup_s=settings.setup_s, start=settings.start, idle_s=self.settings.idle_s
+            alarm,
+            setup_s=settings.setup_s,
+            start=settings.start,
+            idle_s=self.settings.idle_s,
+            clock=clock,
         )
         self.lifecycle.on_change = self._changed
         self.lifecycle.has_requests = lambda: self.slots.running_count > 0
         self._connections: dict[str, ControlConnection] = {}
         self._random = random.Random(f"sidecar/{seed}/{index}")
-        self._began_at = time.monotonic()
+        self._alarm = alarm
+        self._clock = clock
+        self._began_at = clock()
         self._cold = asyncio.Event()
         self._follow(self.lifecycle.state)
 
@@ -71,6 +89,11 @@ class Sidecar:
     def state(self) -> ServerState:
         """The present state."""
         return self.lifecycle.state
+
+    @property
+    def frontends(self) -> list[str]:
+        """Who is connected."""
+        return list(self._connections)
 
     def snapshot(self) -> dict[str, Any]:
         """Return what `GET /swayam/state` answers."""
@@ -84,7 +107,7 @@ class Sidecar:
             "holds": self.slots.holds_count,
             "setup_s": self.lifecycle.measured_setup_s,
             "idle_s": idle_s if idle_s < math.inf else None,
-            "uptime_s": time.monotonic() - self._began_at,
+            "uptime_s": self._clock() - self._began_at,
         }
 
     def admit(self, grant: str | None) -> Visit | None:
@@ -129,6 +152,7 @@ class Sidecar:
         self._connections[frontend] = connection
         connection.take_over(transport, head)
         connection.send(self._state_line())
+        self._listen_for(connection)
         return connection
 
     def close(self) -> None:
@@ -150,6 +174,20 @@ class Sidecar:
             self.lifecycle.requests_ended()
         if self.slots.is_empty:
             self.lifecycle.drained()
+
+    def _listen_for(self, connection: ControlConnection) -> None:
+        """Look once in `SILENCE_S` whether anything came, and end the connection if nothing did."""
+        heard_count = connection.heard_count
+
+        def look() -> None:
+            if self._connections.get(connection.frontend) is not connection:
+                return
+            if connection.heard_count == heard_count:
+                connection.close()
+            else:
+                self._listen_for(connection)
+
+        self._alarm.call_at(self._clock() + SILENCE_S, look)
 
     def _perform(self, connection: ControlConnection, wish: lines.Wish) -> None:
         if isinstance(wish, lines.Hold):

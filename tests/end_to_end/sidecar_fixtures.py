@@ -37,7 +37,9 @@ class Subjects:
         return subject
 
     def end(self) -> None:
-        """End all of them."""
+        """End all of them, at once."""
+        for subject in self._started.values():
+            subject.ask_to_end()
         for subject in self._started.values():
             subject.end()
         if self._server is not None:

@@ -193,7 +193,7 @@ async def test_lines_may_come_in_pieces(subject: Subject) -> None:
     await frontend.close()
 
 
-@pytest.mark.parametrize("line", ["release 3", "x", "nonsense with many words 1.5 -", "w" * 255])
+@pytest.mark.parametrize("line", ["release 3", "x", "nonsense with many words 1.5 -", "w" * 256])
 async def test_unknown_words_are_ignored(subject: Subject, line: str) -> None:
     """Later versions may add some."""
     frontend = await Frontend.open(subject)
@@ -206,7 +206,7 @@ async def test_unknown_words_are_ignored(subject: Subject, line: str) -> None:
     [
         b"hold", b"hold 1", b"hold 0 5", b"hold -1 5", b"hold one 5", b"hold 1 -5", b"hold 1 soon",
         b"hold 1 nan", b"hold 1 inf", b"hold 1 5 6", b"cancel", b"cancel x", b"cancel 0", b"cancel 1 2",
-        b"setup", b"setup x", b"setup -1", b"ping", b"ping x", b"hold 1 5\xc3\xa9", b"w" * 256,
+        b"setup", b"setup x", b"setup -1", b"ping", b"ping x", b"hold 1 5\xc3\xa9", b"w" * 257,
         b"w" * 100_000,
     ],
 )  # fmt: skip
@@ -222,9 +222,9 @@ async def test_lines_that_cannot_be_read_end_the_connection(subject: Subject, li
 
 
 async def test_a_line_without_end_ends_the_connection(subject: Subject) -> None:
-    """256 bytes without an LF cannot become a line."""
+    """257 bytes without an LF cannot become a line."""
     frontend = await Frontend.open(subject)
-    await frontend.client.send(b"w" * 256)
+    await frontend.client.send(b"w" * 257)
     await frontend.client.wait_for_end(PATIENCE_S)
     await frontend.close()
 

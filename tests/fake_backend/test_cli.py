@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fake_backend.cli import command
+from fake_backend.cli import command, fleet_settings
 from fake_backend.faults import FaultKind
+from fake_backend.settings import FleetSettings, ServerState, SidecarSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = [sys.executable, "-m", "fake_backend"]
@@ -86,6 +87,15 @@ def test_a_taken_port_is_said_clearly() -> None:
         (["--port", "65530", "--count", "100"], "65535"),
         (["--samples", "no/such/file"], "cannot be read"),
         (["--nonsense"], "nonsense"),
+        (["--idle", "60s"], "--sidecar"),
+        (["--drain", "1s"], "--sidecar"),
+        (["--token-file", "x"], "--sidecar"),
+        (["--sidecar", "--queue", "fifo"], "never queue"),
+        (["--sidecar", "--lease", "0s"], "above 0"),
+        (["--sidecar", "--host", "0.0.0.0"], "--token-file"),
+        (["--sidecar", "--token-file", "no/such/file"], "cannot be read"),
+        (["--sidecar", "--token-file", "/dev/null"], "one word"),
+        (["--start", "draining"], "warming"),
     ],
 )
 def test_bad_values_are_usage_errors(arguments: list[str], complaint: str) -> None:
@@ -94,6 +104,44 @@ def test_bad_values_are_usage_errors(arguments: list[str], complaint: str) -> No
     assert ended.exit_code == 2
     assert complaint in ended.output
     assert "Traceback" not in ended.output
+
+
+def test_what_the_sidecar_options_mean(tmp_path: Path) -> None:
+    """Cold, busy, 60 s and 50 ms unless told otherwise; 0s never idles; the token is the file's one word."""
+    token_file = tmp_path / "token"
+    token_file.write_text("secret\n")
+
+    def meant(*words: str) -> FleetSettings:
+        return fleet_settings(command.make_context("x", list(words)).params)
+
+    plain = meant("--sidecar", "--setup", "3s").backend
+    assert plain.sidecar == SidecarSettings("", 60.0, 0.05)
+    assert (plain.start, plain.setup_s) == (ServerState.COLD, 3.0)
+    words = ["--sidecar", "--token-file", str(token_file), "--idle", "0s", "--lease", "80ms", "--drain", "1s"]
+    told = meant(*words, "--host", "0.0.0.0")
+    assert told.backend.sidecar == SidecarSettings("secret", float("inf"), 0.08)
+    assert told.drain_s == 1.0
+    assert "secret" not in repr(told)
+
+
+def test_a_second_signal_does_not_wait() -> None:
+    """The first drains, which a long request would make last; the second ends it at once."""
+    with started("--sidecar", "--start", "warm", "--drain", "1m") as process:
+        assert process.stdout is not None
+        host, _, port = process.stdout.readline().split()[1].rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(b"GET /x?execution=1h HTTP/1.1\r\nHost: a\r\n\r\n")
+            with socket.create_connection((host, int(port)), timeout=10) as asking:
+                state = ""
+                while '"running": 1' not in state:
+                    asking.sendall(b"GET /swayam/state HTTP/1.1\r\nHost: a\r\n\r\n")
+                    state = asking.recv(65536).decode()
+                process.terminate()
+                while "DRAINING" not in state:
+                    asking.sendall(b"GET /swayam/state HTTP/1.1\r\nHost: a\r\n\r\n")
+                    state = asking.recv(65536).decode()
+            process.terminate()
+            assert process.wait(timeout=15) == 0
 
 
 def test_help_explains_everything() -> None:

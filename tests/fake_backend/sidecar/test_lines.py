@@ -29,10 +29,10 @@ def test_lines_are_read(line: bytes, wish: Wish | None) -> None:
 @pytest.mark.parametrize(
     "line",
     [b"", b" hold 1 2", b"hold  1 2", b"hold 1 2 ", b"hold 1 2\r", b"hold 1 .5", b"hold 1 5.", b"hold 1 1e3",
-     b"hold 1 " + b"9" * 200, b"ping " + b"1" * 19, b"hold 1 \xb2", b"x" * 256],
+     b"hold 1 " + b"9" * 200, b"ping " + b"1" * 19, b"hold 1 \xb2", b"x" * 257],
 )  # fmt: skip
 def test_what_is_no_line(line: bytes) -> None:
-    """Exactly one space between words, plain decimals, bounded numbers, at most 256 bytes with the LF."""
+    """Exactly one space between words, plain decimals, bounded numbers, at most 256 bytes."""
     with pytest.raises(LineError):
         parse_line(line)
 
