@@ -102,7 +102,8 @@ class AnswerSide(RequestSide):
         if self.is_rechunked:
             part = chunk(part)
         connection = self.connection
-        connection.deadline = min(self.clock() + self.timeouts.response_idle_s, self.total_at)
+        if not connection.write_paused:
+            connection.deadline = min(self.clock() + self.timeouts.response_idle_s, self.total_at)
         connection.transport.write(part)
 
     def answer_ended(self, upstream: UpstreamConnection, plan: ResponsePlan, *, reusable: bool) -> None:

@@ -317,7 +317,7 @@ class ClientConnection(ClientTransport):
             self.state = DISCARDING
             self.deadline = now + self.shared.timeouts.request_body_idle_s
             self.resume_reading()
-        elif close:
+        elif close or self.shared.draining:
             self.close()
         else:
             self.state = READING

@@ -341,6 +341,28 @@ async def test_drain_lets_answers_end_and_closes_the_rest(serve: Serve) -> None:
 
 
 @on_both_loops
+async def test_a_stream_that_began_before_the_drain_ends_and_so_does_its_client(serve: Serve) -> None:
+    """Its head could not say that it is the last answer; the connection is closed behind it all the same."""
+    go_on = asyncio.Event()
+
+    async def script(connection: BackendConnection) -> None:
+        await connection.next_request()
+        await connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")
+        await go_on.wait()
+        await connection.send(b"0\r\n\r\n")
+
+    backend = await serve(script)
+    async with running_plane(backend.place.address) as plane:
+        client = await plane.connect()
+        await client.send(request("GET", "/m"))
+        await client.read_head()
+        plane.data_plane.begin_drain()
+        go_on.set()
+        assert (await client.wait_for_end(3.0)).endswith(b"2\r\nhi\r\n0\r\n\r\n")
+        await asyncio.wait_for(plane.data_plane.wait_drained(), 3.0)
+
+
+@on_both_loops
 async def test_stop_cuts_what_is_left(serve: Serve) -> None:
     """At the end of all patience clients and backends are cut, and every slot is free."""
     backend = await serve(read_and_wait)
