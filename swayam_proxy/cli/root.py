@@ -5,8 +5,10 @@ import click
 from swayam_proxy import __version__
 from swayam_proxy.cli.configuration import check_config, schema, show_config
 from swayam_proxy.cli.explain import explain
+from swayam_proxy.cli.fit import fit
 from swayam_proxy.cli.group import SwayamGroup
 from swayam_proxy.cli.options import CONTEXT, examples
+from swayam_proxy.cli.plan import plan
 from swayam_proxy.cli.replay import replay
 from swayam_proxy.cli.serving import launch, serve
 from swayam_proxy.cli.sidecar import sidecar
@@ -44,6 +46,8 @@ for command in (
     schema,
     status,
     simulate,
+    plan,
+    fit,
     explain,
     replay,
     version,

@@ -29,9 +29,23 @@ def erlang_b(servers: float, erlangs: float) -> float:
         return 0.0 if servers > 0.0 else 1.0
     below = float(gammaincc(servers + 1.0, erlangs))
     if below <= 0.0:
-        return max(0.0, min(1.0, 1.0 - servers / erlangs))
+        return _overloaded_b(servers, erlangs)
     log_at = servers * log(erlangs) - erlangs - lgamma(servers + 1.0)
     return min(1.0, exp(min(0.0, log_at - log(below))))
+
+
+def _overloaded_b(servers: float, erlangs: float) -> float:
+    """B where the load is so far above the servers that the gamma function underflows.
+
+    1/B = 1 + n/a + n(n-1)/a^2 + ..., whose terms fall at least as fast as (n/a)^k.
+    """
+    term = total = 1.0
+    for k in range(10_000):
+        term *= (servers - k) / erlangs
+        if term <= 1e-17 * total:
+            break
+        total += term
+    return 1.0 / total
 
 
 def erlang_c(servers: float, erlangs: float, peakedness: float = 1.0) -> float:

@@ -4,15 +4,15 @@ Knows the model and one question; nothing of files, clocks or running proxies. T
 and in the live decision.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import Any
 
 import numpy as np
 
 from swayam_proxy.core.errors import ModelError
 from swayam_proxy.core.model.capacity import ROUND_TRIP_S, Capacity, least_backends
-from swayam_proxy.core.model.execution import ServiceTime
 from swayam_proxy.core.model.load import AUTO_QUANTILE, DRIFT_MIN, Forecast
 from swayam_proxy.core.model.response import ResponseTarget
 from swayam_proxy.core.model.service_time import Distribution, LogNormal, cv_squared
@@ -104,6 +104,8 @@ def plan(question: Question) -> Plan:
     """Answer a question, with everything that helps to judge the answer."""
     if not 0.0 < question.rate_per_s < float("inf"):
         raise ModelError(f"a plan needs a positive rate, not {question.rate_per_s!r}")
+    if question.burst is not None and not 0.0 < question.burst < float("inf"):
+        raise ModelError(f"a plan needs a positive burst, not {question.burst!r}")
     target = ResponseTarget(question.service, question.response_time_s)
     found = capacity_for(question, target=target)
     erlangs = question.rate_per_s * question.service.mean_s
@@ -149,38 +151,40 @@ def _curve(
 
 
 def _reactions(question: Question, needs: int) -> list[Reaction]:
-    """Ask again with each input a little smaller and a little larger."""
+    """Ask again with each input alone a little smaller and a little larger."""
+    mean_s, cv = question.service.mean_s, cv_squared(question.service) ** 0.5
+    misses, frontends = 1.0 - question.level, question.frontends_count
+    low, high = f"-{100.0 * _STEP:.0f} %", f"+{100.0 * _STEP:.0f} %"
+    fewer = max(1, frontends // 2)
 
-    def needs_of(changed: Question) -> int | None:
-        found = capacity_for(changed, start=needs)
+    def scaled(factor: float) -> dict[str, dict[str, Any]]:
+        return {
+            "rate": {"rate_per_s": factor * question.rate_per_s},
+            "execution mean": {"service": LogNormal.of_mean_cv(factor * mean_s, cv)},
+            "execution cv": {"service": LogNormal.of_mean_cv(mean_s, factor * cv)},
+            "response time": {"response_time_s": factor * question.response_time_s},
+        }
+
+    changes = [
+        (name, low, smaller, high, larger)
+        for (name, smaller), larger in zip(
+            scaled(1.0 - _STEP).items(), scaled(1.0 + _STEP).values(), strict=True
+        )
+    ]
+    looser = {"level": max(0.5 * question.level, 1.0 - 2.0 * misses)}
+    changes.append(("level", "misses x2", looser, "misses / 2", {"level": 1.0 - 0.5 * misses}))
+    changes.append(("burst", "1", {"burst": 1.0}, "2", {"burst": 2.0}))
+    more = {"frontends_count": 2 * frontends}
+    changes.append(("frontends", str(fewer), {"frontends_count": fewer}, str(2 * frontends), more))
+
+    def needs_with(change: dict[str, Any]) -> int | None:
+        found = capacity_for(replace(question, **change), start=needs)
         return found.needs if found.feasible else None
 
-    def both(name: str, smaller: Question, larger: Question, low: str, high: str) -> Reaction:
-        return Reaction(name, low, needs_of(smaller), high, needs_of(larger))
-
-    less, more = 1.0 - _STEP, 1.0 + _STEP
-    mean_s, cv = question.service.mean_s, cv_squared(question.service) ** 0.5
-    miss = 1.0 - question.level
-    percent = f"{100.0 * _STEP:.0f} %"
-    change: Callable[..., Question] = lambda **new: replace(question, **new)  # noqa: E731
-    found = [
-        both("rate", change(rate_per_s=less * question.rate_per_s), change(rate_per_s=more * question.rate_per_s),
-             f"-{percent}", f"+{percent}"),
-        both("execution mean", change(service=LogNormal.of_mean_cv(less * mean_s, cv)),
-             change(service=LogNormal.of_mean_cv(more * mean_s, cv)), f"-{percent}", f"+{percent}"),
-        both("execution cv", change(service=LogNormal.of_mean_cv(mean_s, less * cv)),
-             change(service=LogNormal.of_mean_cv(mean_s, more * cv)), f"-{percent}", f"+{percent}"),
-        both("response time", change(response_time_s=less * question.response_time_s),
-             change(response_time_s=more * question.response_time_s), f"-{percent}", f"+{percent}"),
-        both("level", change(level=1.0 - 2.0 * miss if miss < 0.5 else 0.5 * question.level),
-             change(level=1.0 - 0.5 * miss), "misses x2", "misses / 2"),
-        both("burst", change(burst=1.0), change(burst=2.0), "1", "2"),
-    ]  # fmt: skip
-    fewer, many = max(1, question.frontends_count // 2), 2 * question.frontends_count
-    found.append(
-        both("frontends", change(frontends_count=fewer), change(frontends_count=many), f"{fewer}", f"{many}")
-    )
-    return found
+    return [
+        Reaction(name, less, needs_with(smaller), plus, needs_with(larger))
+        for name, less, smaller, plus, larger in changes
+    ]
 
 
 def _remedies(question: Question, target: ResponseTarget, setting: Setting) -> tuple[str, ...]:
@@ -236,9 +240,3 @@ def follow(question: Question, rates_per_s: Sequence[float]) -> Course:
             start = found.needs
         backends.append(known[rounded])
     return Course(tuple(backends), feasible)
-
-
-def question_of(service: ServiceTime | Distribution, **inputs: object) -> Question:
-    """Return a question about a fitted service time, or a distribution as it is."""
-    believed = service.distribution if isinstance(service, ServiceTime) else service
-    return Question(service=believed, **inputs)  # type: ignore[arg-type]  # the names are Question's own
