@@ -58,7 +58,7 @@ async def started(ready: Path) -> tuple[asyncio.subprocess.Process, str]:
         stdout=asyncio.subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     async with asyncio.timeout(PATIENCE_S):
-        while not (said := said_in(ready)).endswith("\n"):
+        while not (said := said_in(ready)).endswith("\n"):  # noqa: ASYNC110  # another process writes it
             await asyncio.sleep(0.01)
     return process, said.strip()
 
