@@ -37,7 +37,8 @@ def test_everything_can_be_told(run: Run, started: list[SidecarSettings], tmp_pa
     (tmp_path / "token").write_text("s3cret\n")
     words = [
         "--listen", "0.0.0.0:0", "--server", "[::1]:8000", "--slots", "4",
-        "--health", "/ready", "--idle", "90s", "--setup-timeout", "1m", "--drain", "5s", "--stop-grace", "0s", "--lease", "20ms",
+        "--health", "/ready", "--idle", "90s", "--setup-timeout", "1m",
+        "--drain", "5s", "--stop-grace", "0s", "--lease", "20ms",
         "--token-file", str(tmp_path / "token"), "--output", "server.log", "--", "serve",
     ]  # fmt: skip
     result = run("sidecar", *words)
