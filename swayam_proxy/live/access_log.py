@@ -22,7 +22,7 @@ _JSON = {True: "true", False: "false", None: "null"}
 _LINE = (
     '{"ts":"%s.%03dZ","level":"%s","request_id":"%s","trace_id":"%s","client":"%s","method":"%s","path":"%s",'
     '"model":"%s","code":%d,"outcome":"%s","reason":"%s","backend":"%s","backend_index":%d,"prefix_size":%d,'
-    '"attempts":%d,"queue_ms":%.3f,"connect_ms":%.3f,"first_byte_ms":%.3f,"upstream_ms":%.3f,"total_ms":%.3f,'
+    '"attempts":%d,"queue_ms":%s,"connect_ms":%s,"first_byte_ms":%.3f,"upstream_ms":%.3f,"total_ms":%.3f,'
     '"overhead_ms":%.3f,"bytes_in":%d,"bytes_out":%d,"deadline_ms":%s,"sla_met":%s,"cold_start":%s,'
 )
 """Every text that goes in is plain: checked where it was read, or made so here."""
@@ -75,8 +75,8 @@ class AccessLog:
                 request.backend_index,
                 request.prefix_size,
                 request.attempts,
-                request.queue_s * 1e3,
-                request.connect_s * 1e3,
+                f"{request.queue_s * 1e3:.3f}" if request.queue_s else "0.0",
+                f"{request.connect_s * 1e3:.3f}" if request.connect_s else "0.0",
                 request.first_byte_s * 1e3,
                 request.upstream_s * 1e3,
                 request.total_s * 1e3,

@@ -23,6 +23,8 @@ from swayam_proxy.live.upstream import UpstreamConnection
 
 _TRUSTED_AT_FIRST_S = 0.25
 _TRUSTED_SHARE = 0.5
+_QUIET_COUNT_MIN = 1000
+_A_MOMENT_S = 0.001
 _OWN_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL))
 """This process, or this machine, has no descriptor, memory or port left."""
 _TLS_ERRORS = (ssl.SSLError, ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
@@ -52,6 +54,7 @@ class BackendPool:
         "_handshake_s",
         "_loop",
         "_new_upstream",
+        "_quiet_count",
         "_tls",
         "address",
         "host",
@@ -91,23 +94,31 @@ class BackendPool:
         self.idle_count_max = idle_count_max
         self.idle_s = settings.timeouts.backend_idle_s
         self.trusted_idle_s = _TRUSTED_AT_FIRST_S
+        self._quiet_count = 0
+        """How often in a row an idle connection was looked at, and nothing had come."""
 
     def take(self, now: float, *, idempotent: bool) -> UpstreamConnection | None:
         """Return the idle connection that was used last, or None.
 
-        One on which anything has come in (an end, or bytes that nobody asked for) is dropped, whether the
-        loop has read it yet or not. A request that must not be repeated gets a trusted one or none.
+        One on which anything has come in (an end, or bytes that nobody asked for) is dropped, also if the
+        loop has not read it yet. To ask the kernel costs as much as all else here; so a backend that was
+        found quiet very often is no more asked about connections that it answered on a moment ago. A request
+        that must not be repeated gets a trusted connection or none.
         """
         idle = self.idle
         while idle:
             upstream = idle.pop()
-            if not upstream.is_quiet():
-                upstream.abort()
-            elif idempotent or now - upstream.freed_at <= self.trusted_idle_s:
+            idle_s = now - upstream.freed_at
+            if self._quiet_count < _QUIET_COUNT_MIN or idle_s > _A_MOMENT_S:
+                if not upstream.is_quiet():
+                    self._quiet_count = 0
+                    upstream.abort()
+                    continue
+                self._quiet_count += 1
+            if idempotent or idle_s <= self.trusted_idle_s:
                 return upstream
-            else:
-                idle.append(upstream)
-                return None
+            idle.append(upstream)
+            return None
         return None
 
     def give_back(self, upstream: UpstreamConnection, keep_alive_s: float | None, now: float) -> None:
@@ -128,6 +139,12 @@ class BackendPool:
         if upstream in self.idle:
             self.idle.remove(upstream)
             self.closed_after(self._clock() - upstream.freed_at)
+
+    def spoke_unasked(self, upstream: UpstreamConnection) -> None:
+        """Drop an idle connection on which bytes came that nobody asked for, and be wary of the backend."""
+        self._quiet_count = 0
+        if upstream in self.idle:
+            self.idle.remove(upstream)
 
     def closed_after(self, idle_s: float) -> None:
         """Learn that the backend closed a connection that was idle for so long."""

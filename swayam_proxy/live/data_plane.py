@@ -194,7 +194,7 @@ class DataPlane:
         limits = self._settings.limits
 
         def new_upstream(pool: BackendPool) -> UpstreamConnection:
-            return UpstreamConnection(self._response_planner, limits, pool.closed_while_idle)
+            return UpstreamConnection(self._response_planner, limits, pool)
 
         clock: Callable[[], float] = self._driver.clock
         return BackendPool(

@@ -6,7 +6,6 @@ nor rules; a connection without an exchange is idle, and whatever comes in on it
 
 import asyncio
 import select
-from collections.abc import Callable
 from typing import Protocol, cast
 
 from swayam_proxy.core.vocabulary import Fault
@@ -67,6 +66,16 @@ class AnswerTaker(Protocol):
         """The backend takes bytes again."""
 
 
+class Keeper(Protocol):
+    """Whoever keeps connections that nobody uses."""
+
+    def closed_while_idle(self, upstream: "UpstreamConnection") -> None:
+        """Forget a connection that the backend closed."""
+
+    def spoke_unasked(self, upstream: "UpstreamConnection") -> None:
+        """Forget a connection on which bytes came that nobody had asked for."""
+
+
 class UpstreamConnection(asyncio.Protocol):
     """One connection to one backend."""
 
@@ -75,10 +84,10 @@ class UpstreamConnection(asyncio.Protocol):
         "_decoder",
         "_interims_count",
         "_is_tls",
+        "_keeper",
         "_left",
         "_limits",
         "_mode",
-        "_on_closed_while_idle",
         "_plan",
         "_planner",
         "_poll",
@@ -95,12 +104,12 @@ class UpstreamConnection(asyncio.Protocol):
         self,
         planner: ResponsePlanner,
         limits: Limits,
-        on_closed_while_idle: Callable[["UpstreamConnection"], None],
+        keeper: Keeper,
     ) -> None:
         """Begin unconnected."""
         self._planner = planner
         self._limits = limits
-        self._on_closed_while_idle = on_closed_while_idle
+        self._keeper = keeper
         self.exchange: AnswerTaker | None = None
         self.transport: asyncio.Transport
         self._mode = HEAD
@@ -161,6 +170,7 @@ class UpstreamConnection(asyncio.Protocol):
         exchange = self.exchange
         if exchange is None:
             self.abort()
+            self._keeper.spoke_unasked(self)
         elif self._mode == HEAD:
             self._take_head(exchange, data)
         elif self._mode == TUNNEL:
@@ -335,4 +345,4 @@ class UpstreamConnection(asyncio.Protocol):
     def _closed_while_idle(self) -> None:
         if self._mode == HEAD:
             self._mode = DONE
-            self._on_closed_while_idle(self)
+            self._keeper.closed_while_idle(self)

@@ -54,8 +54,17 @@ class Bench:
         self.caller = Caller()
         planner = ResponsePlanner(LIMITS)
 
+        self.looks = looks = []
+
+        class WatchedUpstream(UpstreamConnection):
+            """Tells when it is looked at."""
+
+            def is_quiet(self) -> bool:
+                looks.append(self)
+                return super().is_quiet()
+
         def new_upstream(pool: BackendPool) -> UpstreamConnection:
-            return UpstreamConnection(planner, LIMITS, pool.closed_while_idle)
+            return WatchedUpstream(planner, LIMITS, pool)
 
         loop = asyncio.get_running_loop()
         service = ServiceSettings("m", **settings)  # type: ignore[arg-type]
@@ -215,3 +224,27 @@ async def test_a_connect_that_is_given_up_is_not_heard_of() -> None:
         task.cancel()
         await asyncio.wait([task])
         assert (bench.caller.upstreams, bench.caller.faults) == ([], [])
+
+
+async def test_a_backend_found_quiet_very_often_is_asked_less() -> None:
+    """After a thousand quiet looks a connection used a moment ago is taken unseen; one lapse ends that."""
+    async with silent_backend() as backend:
+        bench = Bench(backend.place.address)
+        [upstream] = await bench.idle(1)
+        looks = bench.looks
+        for _ in range(1500):
+            assert bench.take() is upstream
+            bench.pool.give_back(upstream, None, bench.clock.now)
+        assert len(looks) == 1000
+        bench.clock.now += 0.01
+        assert bench.take() is upstream
+        assert len(looks) == 1001
+        bench.pool.give_back(upstream, None, bench.clock.now)
+        await wait_until(lambda: len(backend.connections) == 1)
+        await backend.connections[0].send(b"unasked")
+        await wait_until(lambda: not bench.pool.idle)
+        assert bench.take() is None
+        [other] = await bench.idle(1)
+        assert bench.take() is other
+        assert len(looks) == 1002
+        other.abort()
