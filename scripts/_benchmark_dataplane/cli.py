@@ -22,6 +22,7 @@ from _benchmark_dataplane.report import Findings, markdown, verdicts
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "benchmark-dataplane.md"
 _RATE_PER_S = 1000.0
+_QUIET_LOAD = 0.5
 PARTS = (*WORKLOADS, "latency", "memory")
 
 
@@ -47,6 +48,11 @@ def command(seconds: int, rounds: int, part: tuple[str, ...], proxy: tuple[str, 
     except MissingProgramError as error:
         raise click.ClickException(str(error)) from None
     parts = part or PARTS
+    load_before = os.getloadavg()[0]
+    if load_before > _QUIET_LOAD:
+        click.echo(
+            f"this machine is busy (load average {load_before:.1f}): the numbers will suffer", err=True
+        )
     with tempfile.TemporaryDirectory(prefix="swayam-benchmark-") as made, ExitStack() as stack:
         directory = Path(made)
         directory.chmod(0o755)  # the backend's worker may be another user
@@ -65,7 +71,10 @@ def command(seconds: int, rounds: int, part: tuple[str, ...], proxy: tuple[str, 
             raise click.ClickException(
                 f"{error}\nsee what else runs on this machine, then try again"
             ) from None
-        how = f"{rounds} rounds of {seconds} s each; wrk with one thread, closed loop; {', '.join(parts)}."
+        how = (
+            f"{rounds} rounds of {seconds} s each; wrk with one thread, closed loop; {', '.join(parts)}. "
+            f"Processes that wanted to run before it began (load average): {load_before:.1f}."
+        )
         text = markdown(findings, contestants, how)
     if write:
         DOCS.write_text(text)
