@@ -102,6 +102,10 @@ def _answer(found: ServiceTime, samples_s: list[float]) -> dict[str, Any]:
     }
 
 
+def _time(seconds: float) -> str:
+    return f"{seconds:.4g} s" if seconds >= 10.0 else f"{1000.0 * seconds:.4g} ms"
+
+
 def _table(answer: dict[str, Any]) -> str:
     verdict = {
         "log-normal": "log-normal is used",
@@ -109,14 +113,14 @@ def _table(answer: dict[str, Any]) -> str:
     }
     lines = [
         f"{'samples':14} {answer['samples']:,}",
-        f"{'mean':14} {1000.0 * answer['mean_s']:.4g} ms, cv {answer['cv']:.3f}",
+        f"{'mean':14} {_time(answer['mean_s'])}, cv {answer['cv']:.3f}",
         f"{'log-normal':14} mu {answer['mu']:.4f}, sigma {answer['sigma']:.4f} (of ln seconds)",
         f"{'fit':14} KS {answer['ks']:.4f}, 99th percentile off by {100.0 * answer['tail_error']:+.1f} %",
         f"{'':14} {verdict[answer['distribution']]}",
         f"{'percentile':14} {'observed':>12} {'log-normal':>12}",
     ]
     lines += [
-        f"{100.0 * q['p']:<14g} {1000.0 * q['observed_s']:>9.4g} ms {1000.0 * q['fitted_s']:>9.4g} ms"
+        f"{100.0 * q['p']:<14g} {_time(q['observed_s']):>12} {_time(q['fitted_s']):>12}"
         for q in answer["quantiles"]
     ]
     return "\n".join(lines)

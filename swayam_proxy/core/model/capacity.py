@@ -144,6 +144,8 @@ def prefix_for(needs: int, worths: Sequence[float]) -> int:
 
     A backend's worth is its slots times its speed, over those of the equal backend that `needs` counts.
     """
+    if needs <= 0:
+        return 0
     total = 0.0
     for index, worth in enumerate(worths, start=1):
         total += worth

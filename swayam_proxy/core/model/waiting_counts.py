@@ -12,7 +12,8 @@ M/G/1//F. The closure of the level-crossing equation (`lattice`) is
 
 where, given K = k, the work V is taken as a residual service and k - 1 whole ones. P(K = k) has the form
 it has in M/M/1//F at the same load (Erlang's loss formula, `source_rate_for`), tilted geometrically so
-that the mean queue is (1 + cv^2)/2 times as long. Random dispatch, exactly, for F -> infinity.
+that the mean queue is (1 + cv^2)/2 times as long, of which only (F - 2)/(F + 2) is taken beyond 1: with few
+sources a queue is short whatever varies. Random dispatch, exactly, for F -> infinity.
 
 **In front.** That treats backends as independent. When all are busy they are so together, and what finds
 every backend closed waits in the frontend: the delay of the central queue is added, 1/sqrt(F) times as long
@@ -116,6 +117,9 @@ def _behind_others(lattice: Lattice, loads: Floats, setting: Setting, longer: fl
     """P(W = 0) and masses of the wait behind other frontends' requests, at backends with one slot."""
     sources = setting.frontends_count
     spread = longer * (1.0 + cv_squared(lattice.service)) / 2.0
+    if spread > 1.0:
+        # a bounded queue cannot grow with the square of what varies
+        spread = 1.0 + (spread - 1.0) * (sources - 2.0) / (sources + 2.0)
     weights, present = _present(loads[:, 0], sources, spread)
     found_busy = np.clip(1.0 - (1.0 - loads) / (1.0 - present / sources), 0.0, 1.0)
     open_share = _open_share(lattice, weights, sources)
@@ -154,11 +158,12 @@ def _present(loads: Floats, sources: int, spread: float) -> tuple[Floats, Floats
     rows, means = [], []
     for load in loads.tolist():
         rate = source_rate_for(sources, load)
-        mean = load + max(0.0, sources - load * rate - load) * spread
+        simple = max(load, sources - load * rate)
+        mean = min(load + (simple - load) * spread, simple + 0.4 * max(0.0, load * sources - simple))
         weights = np.exp(np.cumsum(np.log((sources - k + 1) / rate)))
         wanted = min(mean / load, 0.95 * k[-1]) if k.size > 1 else 1.0
         rows.append(_tilted(weights / weights.sum(), k, wanted))
-        means.append([min(mean, 0.95 * load * sources)])
+        means.append([mean])
     return np.array(rows), np.array(means)
 
 

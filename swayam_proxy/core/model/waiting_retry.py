@@ -66,7 +66,10 @@ def _survival(lattice: Lattice, servers: int, erlangs: float, trip_s: float, dis
     full = present >= servers
     below, above = weights * busy * ~full, weights * busy * full
     queue_scale = stretch(lattice.service, dispersion)
-    going_on = min(1.0 - 1e-9, float(weights[servers + 1 :].sum() / weights[servers:].sum()))
+    queued = float(weights[servers:].sum())
+    if queued <= 0.0:
+        return _tries(points, below, busy, trip_s)
+    going_on = min(1.0 - 1e-9, float(weights[servers + 1 :].sum()) / queued)
     residual_s = lattice.service.second_moment / (2.0 * mean_s)
     queue_s = (
         least_residual_mean_s(lattice.service, servers) + going_on / (1.0 - going_on) * residual_s / servers
