@@ -109,6 +109,11 @@ class Lifecycle:
         if self.state is ServerState.WARM:
             self._rest()
 
+    def wanted(self) -> None:
+        """Somebody has ordered what is warm already: the idle time begins anew."""
+        if self.state is ServerState.WARM:
+            self._rest()
+
     def _take(self, signal: Signal) -> None:
         self._move(NEXT[self.state, signal])
 

@@ -116,7 +116,12 @@ class Sidecar:
         return visit if self.slots.enter(visit, _key(grant)) is Admission.STARTED else None
 
     def set_up(self, incarnation: int | None) -> bool:
-        """Set up when cold and the incarnation wanted is yet to come; whether anything changed."""
+        """Set up when cold and the incarnation wanted is yet to come; whether anything changed.
+
+        One that finds it warm says that it is wanted: its idle time begins anew.
+        """
+        if self.state is ServerState.WARM:
+            self.lifecycle.wanted()
         if self.state is not ServerState.COLD:
             return False
         if incarnation is not None and incarnation <= self.lifecycle.incarnation:

@@ -3,6 +3,7 @@
 Each row of the document's tables is a test. The checks know an address and nothing of what answers there.
 """
 
+import asyncio
 import signal
 import subprocess
 
@@ -308,6 +309,18 @@ async def test_idle_time_counts_from_the_end_of_the_last_request(take: TakeSubje
     assert (await subject.ask("GET", "/x?execution=1s")).status == 200
     state = await subject.state()
     assert (state["state"], str(state["incarnation"])) == ("WARM", incarnation)
+    await frontend.close()
+
+
+async def test_orders_keep_an_idle_backend_warm(take: TakeSubject) -> None:
+    """Orders to set up what is warm say that it is wanted: it stays for as long as they come, not longer."""
+    subject = await take(owns_server=True, idle="800ms")
+    frontend, incarnation = await set_up_anew(subject)
+    for _ in range(8):
+        await asyncio.sleep(0.2)
+        await frontend.say(f"setup {incarnation}")
+        assert (await frontend.expect("state"))[1:3] == ["WARM", incarnation]
+    await frontend.expect("state", "DRAINING", incarnation)
     await frontend.close()
 
 
