@@ -11,10 +11,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.end_to_end.conftest import Connect, Serve, proxy_config, running_proxy, service_table
-from tests.end_to_end.connection import wait_until
+from tests.end_to_end.connection import PATIENCE_S, wait_until
 from tests.end_to_end.proxy_process import ProxyProcess
 from tests.end_to_end.scripted_backend import BackendConnection, Place, answer
 
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 Running = tuple[ProxyProcess, dict[str, tuple[Place, ...]]]
 
 
@@ -27,8 +28,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     tables["good"]["tick"] = "100ms"
     tables["checked"]["health"] = {
         "preset": "v2",
-        "interval": "100ms",
-        "timeout": "100ms",
+        "interval": "500ms",
+        "timeout": "500ms",
         "fall": 2,
         "rise": 2,
     }
@@ -41,7 +42,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             place.close()
 
 
-def scrape(process: ProxyProcess) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+def scrape(process: ProxyProcess) -> Samples:
     """Return every sample of `/metrics` by name and labels."""
     status, text = process.admin_get("/metrics")
     assert status == 200
@@ -49,6 +50,15 @@ def scrape(process: ProxyProcess) -> dict[tuple[str, tuple[tuple[str, str], ...]
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text.decode())
         for sample in family.samples
+    }
+
+
+def backends_up(samples: Samples) -> dict[int, bool]:
+    """Return what `/metrics` says of the checked service's backends, by index."""
+    return {
+        int(dict(labels)["index"]): value == 1.0
+        for (name, labels), value in samples.items()
+        if name == "swayam_backend_up" and dict(labels)["model"] == "checked"
     }
 
 
@@ -133,23 +143,21 @@ async def test_checks_take_backends_out_and_back(running: Running, serve: Serve,
 
         return script
 
-    def is_up(index: int) -> bool:
-        backend = (
-            ("backend", places["checked"][index - 1].address),
-            ("index", str(index)),
-            ("model", "checked"),
-        )
-        return scrape(process)["swayam_backend_up", backend] == 1.0
+    async def wait_for_up(wanted: dict[int, bool]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            # in a thread, because the backends that are checked live on this loop
+            while backends_up(await asyncio.to_thread(scrape, process)) != wanted:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
     for number, place in enumerate(places["checked"], start=1):
         await serve(place, script_of(number, can_be_ill=number == 1))  # type: ignore[arg-type]
-    await wait_until(lambda: not is_up(1) and is_up(2))
+    await wait_for_up({1: False, 2: True})
     client = await connect(process.endpoint)
     for _ in range(20):
         assert (await client.ask("GET", "/checked")).status == 200
     assert calls == {2: 20}
     is_well.set()
-    await wait_until(lambda: is_up(1))
+    await wait_for_up({1: True, 2: True})
     for _ in range(40):
         assert (await client.ask("GET", "/checked")).status == 200
     assert calls[1] > 0

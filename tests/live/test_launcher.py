@@ -37,8 +37,11 @@ signal.signal(signal.SIGHUP, lambda number, frame: note("hup"))
 line = socket.socket(fileno=int(os.environ["SWAYAM_LAUNCHER_FD"]))
 line.send(b'{"event": "listening"}\\n')
 note("listening")
-while line.recv(100):
-    pass
+try:
+    while line.recv(100):
+        pass
+except ConnectionResetError:
+    pass  # the launcher was killed before it had read what we said
 note("orphaned")
 """
 """Says that it listens, notes what happens to it in a file, and ends when the launcher is gone."""
