@@ -12,7 +12,7 @@ from _validate_model.cases import ROUND_TRIP, Case
 from tests.core.model import brute_force, brute_force_late
 
 BATCHES = 20
-REQUESTS = {"late-binding": 150_000, "retry": 100_000, "join-idle-queue": 400_000}
+REQUESTS = {"late-binding": 150_000, "retry": 40_000, "join-idle-queue": 400_000}
 REQUESTS_OTHERS = 200_000
 PLAYED = 1_200_000
 """Requests of the fast simulators, at first."""

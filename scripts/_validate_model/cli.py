@@ -6,6 +6,7 @@ from time import perf_counter
 import click
 
 from _validate_model import brute, report, table
+from _validate_model import sensitivity as few_samples
 from _validate_model.cases import POLICIES, all_cases
 from _validate_model.verdict import model_n, verdicts
 
@@ -19,7 +20,10 @@ TABLE = DOCS / "model-validation.csv"
 @click.option("--policy", type=click.Choice(POLICIES), multiple=True, help="Only these policies.")
 @click.option("--limit", type=click.IntRange(min=1), help="Play at most so many cases.")
 @click.option("--write", is_flag=True, help="Write docs/model-validation.md and its plot.")
-def command(play: bool, again: bool, policy: tuple[str, ...], limit: int | None, write: bool) -> None:
+@click.option("--sensitivity", is_flag=True, help="Write docs/model-sensitivity.md: n while samples are few.")
+def command(
+    play: bool, again: bool, policy: tuple[str, ...], limit: int | None, write: bool, sensitivity: bool
+) -> None:
     """Compare the model's number of backends with the least that brute force finds.
 
     The brute-force side lies in docs/model-validation.csv; the model's side is computed now. Exits with 1
@@ -30,6 +34,8 @@ def command(play: bool, again: bool, policy: tuple[str, ...], limit: int | None,
         _play(lines, policy, limit)
     found = [one for one in verdicts(lines) if not policy or one.line.case.policy in policy]
     click.echo(report.summary(found))
+    if sensitivity:
+        few_samples.write(DOCS / "model-sensitivity.md", few_samples.rows())
     if write:
         report.write(DOCS, found)
     if not report.passes(found):

@@ -66,4 +66,6 @@ def predicted_p99(line: Line) -> float:
     high = 2.0
     while excess(high) < 0.0 and high < 1e4:
         high *= 1.5
-    return float(brentq(excess, 0.3, high, xtol=1e-3))
+    if excess(high) < 0.0:
+        return float("nan")  # the model says that so few cannot carry the load
+    return float(brentq(excess, 0.01, high, xtol=1e-3))

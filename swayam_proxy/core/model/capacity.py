@@ -4,8 +4,8 @@ Knows the model of one service; nothing of clocks, prefixes in force or other se
 
 Attainment grows with n, so that the least n is found by bisection, started where the last answer was. An
 answer is infeasible where the execution time (and the messages) alone break the promise: no n helps, and
-`needs` is the n from which on waiting adds less than half to the misses that remain: beyond, policies that
-wait at backends would take hundreds of backends to save a few requests of a promise that is lost.
+`needs` is the n from which on waiting adds less than a quarter to the misses that remain: beyond, policies
+that wait at backends would take hundreds of backends to save a few requests of a promise that is lost.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from swayam_proxy.core.vocabulary import DispatchPolicy
 
 N_MAX = 1_000_000
 """An answer beyond this is a mistake in the input."""
-WAITING_WORTH = 0.5
+WAITING_WORTH = 0.25
 """Where the promise cannot be kept: backends are added until waiting adds no more than this share to the
 misses that executions cause by themselves."""
 ROUND_TRIP_S = 0.0005
