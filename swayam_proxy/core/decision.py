@@ -92,6 +92,8 @@ def decide(terms: DecisionTerms, inputs: DecisionInputs) -> Decision:
     load_per_s = load_to_carry_per_s(terms.sla.burst, everyone)
     capacity = capacity_at(terms, inputs, service, load_per_s)
     wanted = max(terms.needs_min, min(capacity.needs, terms.needs_max))
+    if inputs.needs_before == inputs.held_needs == 0:
+        wanted = terms.needs_min  # what runs nowhere is set up for a call, not for a forecast of one
     needs = max(wanted, inputs.held_needs)
     return _record(terms, inputs, service, everyone, load_per_s, capacity, needs)
 
@@ -275,7 +277,8 @@ class PrefixRule:
         )
         decision = decide(self.terms, self.inputs)
         self._model_needs = decision.model_needs
-        self._hold.saw(now, max(self.terms.needs_min, min(decision.model_needs, self.terms.needs_max)))
+        if decision.needs or self.needs:
+            self._hold.saw(now, max(self.terms.needs_min, min(decision.model_needs, self.terms.needs_max)))
         self._now_in_force(now, decision.needs)
         return decision
 

@@ -42,7 +42,7 @@ class RandomChooser:
         usable = pool.usable
         if not usable:
             return None
-        first = usable[self._rng.randrange(len(usable))]
+        first = usable[int(self._rng.random() * len(usable))]
         if not avoid and first.outstanding_count < first.slots + self._outstanding_max:
             return first
         room = [
@@ -66,7 +66,7 @@ class LeastOutstandingChooser:
         """Return an idle backend where there is one; else the least occupied one below its cap."""
         idle = pool.idle
         if idle and not avoid:
-            return idle[self._rng.randrange(len(idle))]
+            return idle[int(self._rng.random() * len(idle))]
         best: Backend | None = None
         ties = 0
         for backend in pool.usable:
@@ -102,12 +102,12 @@ class PowerOfTwoChooser:
         count = len(usable)
         if count < 2 or avoid:
             return self._fallback.choose(pool, share, avoid)
-        draw = self._rng.randrange(count * (count - 1))
-        i, j = divmod(draw, count - 1)
+        i, j = divmod(int(self._rng.random() * (count * (count - 1))), count - 1)
         first, second = usable[i], usable[j + (j >= i)]
         if second.outstanding_count * first.slots < first.outstanding_count * second.slots:
             first = second
-        if first.outstanding_count < own_cap(first.slots, share):
+        # whoever has none of ours has room, whatever the share: the usual case is spared a call
+        if not first.outstanding_count or first.outstanding_count < own_cap(first.slots, share):
             return first
         return self._fallback.choose(pool, share, avoid)
 

@@ -39,7 +39,7 @@ class Learning:
         elif outcome is Outcome.OVERDUE:
             self._executions.observe_at_least(now - ticket.booked_at, now)
             self.measurement.ended(now, good=False)
-        elif broken:
+        elif broken or outcome is Outcome.FAILED:
             self.measurement.ended(now, good=False)
         return execution_s if outcome is Outcome.SERVED else None
 

@@ -206,8 +206,8 @@ class Pool:
 
     def executed(self, backend: Backend, execution_s: float) -> None:
         """Take in how long one execution took at a backend."""
-        backend.executions_count += 1
-        weight = max(_WEIGHT_OF_NEWEST, 1.0 / backend.executions_count)
+        count = backend.executions_count = backend.executions_count + 1
+        weight = _WEIGHT_OF_NEWEST if count * _WEIGHT_OF_NEWEST > 1.0 else 1.0 / count
         backend.execution_s += weight * (execution_s - backend.execution_s)
 
     def weigh(self, execution_mean_s: float) -> None:

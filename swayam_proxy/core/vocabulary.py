@@ -47,6 +47,8 @@ class Outcome(StrEnum):
 
     SERVED = "served"
     """A whole answer: its execution time feeds the model."""
+    FAILED = "failed"
+    """The backend said itself that it failed (5xx): breaks the promise, and says nothing of execution."""
     UNUSABLE = "unusable"
     """The client left, or the backend refused or broke: it only frees the slot."""
     OVERDUE = "overdue"

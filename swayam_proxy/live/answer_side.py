@@ -287,7 +287,7 @@ class AnswerSide(RequestSide):
         assert ticket is not None, "an answer belongs to a booked request"
         self._booking = ticket
         usable = plan.status < 500
-        outcome = Outcome.SERVED if usable else Outcome.UNUSABLE
+        outcome = Outcome.SERVED if usable else Outcome.FAILED
         self.driver.finish(ticket, outcome, plan.execution_s, idle=plan.idle)
         self._ended(plan.status, "ok", "", now)
         self.connection.answer_ended(now, close=close, read_on=not self.received_whole)

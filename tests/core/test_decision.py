@@ -114,3 +114,14 @@ def test_silent_peers_are_taken_to_expect_the_average() -> None:
 def test_a_quiet_frontend_among_silent_ones_has_an_equal_share() -> None:
     """Without any traffic the share of slots is that of equals."""
     assert own_share(_rule()[0].decide(_inputs(1.0, 0.0, frontends_count=4))) == 0.25
+
+
+def test_a_service_at_zero_is_set_up_for_a_call_not_for_a_forecast() -> None:
+    """The rest of an old forecast wakes nobody; the first call does, and then the forecast counts again."""
+    rule, _ = _rule(prefix_min=0, shrink_hold_s=5.0)
+    rule.decide(_inputs(1.0, 0.0))
+    assert rule.decide(_inputs(7.0, 0.0)).needs == 0
+    assert rule.decide(_inputs(8.0, 0.3)).needs == 0
+    assert rule.called(8.5) == 1
+    assert rule.decide(_inputs(9.0, 0.3)).needs == 1
+    assert rule.decide(_inputs(14.0, 0.3)).needs == 1

@@ -295,3 +295,16 @@ def test_late_wakeups_do_not_pile_up() -> None:
     frontend.handle(WakeupCame(), 0.0)
     frontend.handle(WakeupCame(), 60.0)
     assert 60.0 < frontend.next_wakeup() <= 61.0
+
+
+def test_answers_that_say_they_failed_break_the_promise_and_teach_nothing() -> None:
+    """A quick 500 is not a kept promise, nor a short execution; a client that left is neither."""
+    frontend = _frontend(1)
+    for outcome in (Outcome.FAILED, Outcome.UNUSABLE, Outcome.SERVED):
+        frontend.finish(_admit(frontend), outcome, 0.01, execution_s=0.01)
+    service = frontend.snapshot(0.1).services[0]
+    assert (service.requests_count, service.good_count) == (2, 1)
+    frontend.handle(WakeupCame(), 1.0)
+    decision = frontend.snapshot(1.0).services[0].decision
+    assert decision is not None
+    assert decision.samples_count == pytest.approx(1.0, abs=0.1)
