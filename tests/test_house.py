@@ -76,29 +76,33 @@ def test_tests_mirror_the_package(package: str) -> None:
 
 
 def test_every_module_is_tested_or_run() -> None:
-    """Each module of the package is named by a test, by import or as text: nothing lies beside the tests."""
-    texts = "\n".join(path.read_text() for path in python_files() if "tests" in path.parts)
+    """Each module is imported by a test, a script, the command line, or by such a module: none lies unused."""
     modules = {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
         for path in committed_files("swayam_proxy/**/*.py", "swayam_proxy/*.py")
         if path.name not in {"__init__.py", "__main__.py"}
     }
-    reached = reachable_from(texts, modules)
-    assert not sorted(modules - reached)
-
-
-def reachable_from(texts: str, modules: set[str]) -> set[str]:
-    """Modules that the given text names, or that are imported by such a module."""
-    waiting = [name for name in modules if name in texts or name.rsplit(".", 1)[-1] + " import" in texts]
-    reached: set[str] = set()
+    roots = [path for path in python_files() if {"tests", "scripts"} & set(path.parts)]
+    waiting = [*roots, ROOT / "swayam_proxy" / "__main__.py"]
+    unreached = dict(modules)
     while waiting:
-        name = waiting.pop()
-        if name in reached:
-            continue
-        reached.add(name)
-        source = (ROOT / (name.replace(".", "/") + ".py")).read_text()
-        waiting.extend(other for other in modules - reached if re.search(rf"\b{re.escape(other)}\b", source))
-    return reached
+        found = modules_named_in(waiting.pop()) & unreached.keys()
+        waiting.extend(unreached.pop(name) for name in found)
+    assert not sorted(unreached)
+
+
+def modules_named_in(path: Path) -> set[str]:
+    """Return what a file imports, inside functions too, and what it names in a string to import it late."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names.update(re.findall(r"swayam_proxy(?:\.\w+)+", node.value))
+    return names
 
 
 def test_names_in_the_picture_exist() -> None:
