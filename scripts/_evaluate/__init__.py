@@ -1,0 +1,1 @@
+"""The evaluation: all policies on all traces, tuned and untuned, with tables and plots."""
