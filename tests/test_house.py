@@ -76,7 +76,7 @@ def test_tests_mirror_the_package(package: str) -> None:
 
 
 def test_every_module_is_tested_or_run() -> None:
-    """Each module is imported by a test, a script, the command line, or by such a module: none lies unused."""
+    """Each module is imported by a test, a script, the command line, or by such a module: none is unused."""
     modules = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts): path
         for path in committed_files("swayam_proxy/**/*.py", "swayam_proxy/*.py")
