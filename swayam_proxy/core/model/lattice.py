@@ -21,8 +21,8 @@ from swayam_proxy.core.model.grid import Circle, Complexes, Floats, circle, mass
 from swayam_proxy.core.model.service_time import Distribution
 
 POINTS_COUNT = 192
-"""Points of the grid; errors fall with their square. Of 329 random questions to all policies, four had another
-n on a grid ten times as fine: by one or by 1 %, in promises that took 20 to 1,500 backends to keep just so."""
+"""Points of the grid; errors fall with their square. Of 329 random questions to all policies, four had
+another n on a grid ten times as fine: by one or by 1 %, all in promises that are just about possible."""
 
 
 @dataclass(frozen=True, slots=True)
