@@ -13,17 +13,20 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from _demo.state import BackendLife, ask_backend
+
 ROOT = Path(__file__).resolve().parents[2]
-SERVICE = "model"
 _START_S = 30.0
 _LOOK_S = 0.05
 _LOADTEST_END_S = 40.0
 _DRAIN_S = 12.0
 _LOG_LINES_SHOWN = 15
+_SERVERS = ("proxies", "fake backends")
 
 
 class StageError(Exception):
@@ -31,19 +34,45 @@ class StageError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One service: its name, its share of the backends, how many of them stay warm, and its load."""
+
+    name: str
+    backends_count: int
+    prefix_min: int
+    load: str
+    """Profile of the load generator."""
+
+    @property
+    def generator(self) -> str:
+        """The name of the process that makes its load."""
+        return f"load generator of {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class Script:
     """What is played."""
 
     proxies_count: int
-    backends_count: int
+    parts: tuple[Part, ...]
     execution_mean_s: float
     execution_cv: float
+    setup_s: float
+    idle_s: float
     response_time_s: float
     level: float
-    load: str
-    """Profile of the load generator."""
     duration_s: float
     seed: int
+
+    @property
+    def backends_count(self) -> int:
+        """How many backends all services have together."""
+        return sum(part.backends_count for part in self.parts)
+
+    @property
+    def names(self) -> list[str]:
+        """The services' names."""
+        return [part.name for part in self.parts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +95,12 @@ class Stage:
         self._logs: list[IO[bytes]] = []
 
     def __enter__(self) -> "Stage":
-        """Start backends and proxies, and wait until they listen."""
+        """Start backends and proxies, and wait until they listen and what must be warm is warm."""
         try:
             self._start_backends()
             self._start_proxies()
+            wanted = sum(part.prefix_min for part in self.script.parts)
+            self._wait("proxies", lambda: sum(one.is_warm for one in self.backend_lives()) >= wanted)
         except BaseException:
             self._end_all()
             raise
@@ -82,47 +113,56 @@ class Stage:
         self._end_all()
 
     def start_load(self) -> None:
-        """Begin to send requests to all proxies in turn."""
+        """Begin to send each service's requests to all proxies in turn."""
         script = self.script
-        self._start(
-            "load generator",
-            [
-                sys.executable, str(ROOT / "scripts" / "loadtest"), *(proxy.listen for proxy in self.proxies),
-                "--load", script.load, "--duration", f"{script.duration_s:.3f}s", "--seed", str(script.seed),
-                "--response-time", f"{script.response_time_s * 1e3:g}ms", "--lag-limit", "25ms", "--quiet",
-                "--timeout", "5s", "--template", "v2", "--out", str(self._out),
-            ],
-        )  # fmt: skip
+        for number, part in enumerate(script.parts):
+            self._start(
+                part.generator,
+                [
+                    sys.executable, str(ROOT / "scripts" / "loadtest"),
+                    *(proxy.listen for proxy in self.proxies), "--load", part.load,
+                    "--duration", f"{script.duration_s:.3f}s", "--seed", str(script.seed + number),
+                    "--response-time", f"{script.response_time_s * 1e3:g}ms", "--lag-limit", "25ms",
+                    "--quiet", "--timeout", "5s", "--template", "v2", "--model", part.name,
+                    "--out", str(self._out(part)),
+                ],
+            )  # fmt: skip
 
     def load_has_ended(self) -> bool:
-        """Whether the load generator is done; raises StageError when a server died meanwhile."""
-        for name, process in self._processes.items():
-            if name != "load generator" and process.poll() is not None:
+        """Whether all load generators are done; raises StageError when a server died meanwhile."""
+        for name in _SERVERS:
+            process = self._processes[name]
+            if process.poll() is not None:
                 raise StageError(f"the {name} ended with status {process.returncode}\n{self._log_end(name)}")
-        return self._processes["load generator"].poll() is not None
+        return all(self._processes[part.generator].poll() is not None for part in self.script.parts)
 
-    def load_result(self, *, stop: bool) -> dict[str, Any]:
-        """Wait for the load generator, told to stop if need be, and return its summary."""
-        process = self._processes["load generator"]
+    def load_results(self, *, stop: bool) -> dict[str, dict[str, Any]]:
+        """Wait for the load generators, told to stop if need be, and return their summaries by service."""
+        results: dict[str, dict[str, Any]] = {}
         if stop:
-            _signal(process, signal.SIGINT)
-        try:
-            process.wait(_LOADTEST_END_S)
-        except subprocess.TimeoutExpired:
-            raise StageError("the load generator does not end") from None
-        summary = self._out / "summary.json"
-        if not summary.is_file():
-            raise StageError(f"the load generator failed\n{self._log_end('load generator')}")
-        content: dict[str, Any] = json.loads(summary.read_text())
-        return content
+            for part in self.script.parts:
+                _signal(self._processes[part.generator], signal.SIGINT)
+        for part in self.script.parts:
+            try:
+                self._processes[part.generator].wait(_LOADTEST_END_S)
+            except subprocess.TimeoutExpired:
+                raise StageError(f"the {part.generator} does not end") from None
+            summary = self._out(part) / "summary.json"
+            if not summary.is_file():
+                raise StageError(f"the {part.generator} failed\n{self._log_end(part.generator)}")
+            results[part.name] = json.loads(summary.read_text())
+        return results
+
+    def backend_lives(self) -> list[BackendLife]:
+        """Ask the backends themselves, in order; who does not answer is left out."""
+        return [life for address in self.backend_addresses if (life := ask_backend(address)) is not None]
 
     @property
     def _path(self) -> Path:
         return Path(self._directory.name)
 
-    @property
-    def _out(self) -> Path:
-        return self._path / "load"
+    def _out(self, part: Part) -> Path:
+        return self._path / f"load-{part.name}"
 
     def _start_backends(self) -> None:
         script, ready = self.script, self._path / "ready"
@@ -131,7 +171,8 @@ class Stage:
             [
                 sys.executable, "-m", "fake_backend", "--port", "0", "--count", str(script.backends_count),
                 "--mean", f"{script.execution_mean_s * 1e3:g}ms", "--cv", f"{script.execution_cv:g}",
-                "--seed", str(script.seed), "--ready-file", str(ready),
+                "--seed", str(script.seed), "--ready-file", str(ready), "--sidecar",
+                "--setup", f"{script.setup_s:g}s", "--idle", f"{script.idle_s:g}s",
             ],
         )  # fmt: skip
         self._wait("fake backends", lambda: ready.is_file() and ready.read_text().endswith("\n"))
@@ -191,8 +232,8 @@ class Stage:
         return "\n".join(lines[-_LOG_LINES_SHOWN:])
 
     def _end_all(self) -> None:
-        """End the load, then the proxies, which drain, then the backends; nothing survives."""
-        for name in ("load generator", "proxies", "fake backends"):
+        """End the loads, then the proxies, which drain, then the backends; nothing survives."""
+        for name in (*(part.generator for part in self.script.parts), *_SERVERS):
             process = self._processes.get(name)
             if process is None:
                 continue
@@ -209,7 +250,10 @@ class Stage:
 
 def configuration(script: Script, backend_addresses: list[str]) -> str:
     """Return the proxies' TOML: what a user would write, but for a shrink hold that suits a short show."""
-    backends = ", ".join(f'"{address}"' for address in backend_addresses)
+    unused = iter(backend_addresses)
+    services = "".join(
+        service_table(script, part, list(islice(unused, part.backends_count))) for part in script.parts
+    )
     return f"""\
 [listen]
 port = 0
@@ -220,16 +264,28 @@ port = 0
 [process]
 access_log = "off"
 
-[services.{SERVICE}]
+{services}"""
+
+
+def service_table(script: Script, part: Part, backend_addresses: list[str]) -> str:
+    """Return the TOML of one service, whose backends have sidecars."""
+    backends = ", ".join(f'"{address}"' for address in backend_addresses)
+    return f"""
+[services.{part.name}]
 backends = [{backends}]
+routes = [{{ path_prefix = "/v2/models/{part.name}" }}]
+min = {part.prefix_min}
 execution_time = "{script.execution_mean_s * 1e3:g}ms"
 execution_cv = {script.execution_cv:g}
-shrink_hold = "8s"
+setup_time = "{script.setup_s:g}s"
+shrink_hold = "2s"
 
-[services.{SERVICE}.sla]
+[services.{part.name}.sla]
 response_time = "{script.response_time_s * 1e3:g}ms"
 level = {script.level:g}
-burst = 2.0
+burst = 2.5
+
+[services.{part.name}.sidecar]
 """
 
 

@@ -6,7 +6,8 @@ Knows the admin address and the shape of its answer, nothing of how it is drawn.
 import http.client
 import json
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 _ANSWER_S = 1.0
@@ -22,6 +23,15 @@ class BackendView:
     is_in_use: bool
     is_busy: bool
     is_down: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BackendLife:
+    """What one backend says of itself."""
+
+    setups_count: int
+    is_warm: bool
+    is_cold: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,15 @@ class Reading:
         return max((proxy.prefix for proxy in self.answering), default=0)
 
     @property
+    def merged(self) -> tuple[BackendView, ...]:
+        """The backends as the proxy with the longest prefix sees them, busy if busy for anyone."""
+        if not self.answering:
+            return ()
+        busy = {one.index for proxy in self.answering for one in proxy.backends if one.is_busy}
+        widest = max(self.answering, key=lambda proxy: proxy.prefix)
+        return tuple(replace(one, is_busy=one.index in busy) for one in widest.backends)
+
+    @property
     def share_within(self) -> float | None:
         """The share of requests within the promise, weighted by the proxies' rates."""
         known = [
@@ -92,8 +111,14 @@ class History:
 
     def last_per_second(self, count: int, name: str) -> list[float]:
         """Return one value per second, the newest last: the last reading of each second."""
-        by_second = {int(reading.at_s): float(getattr(reading, name)) for reading in self.readings}
-        return list(by_second.values())[-count:]
+        return [float(getattr(reading, name)) for reading in self.of_last_seconds(count)]
+
+    def of_last_seconds(self, count: int) -> list[Reading]:
+        """Return the last reading of each second, the newest last."""
+        newest: dict[int, Reading] = {}
+        for reading in islice(reversed(self.readings), 8 * count):
+            newest.setdefault(int(reading.at_s), reading)
+        return list(newest.values())[:count][::-1]
 
     @property
     def prefixes(self) -> list[int]:
@@ -101,21 +126,42 @@ class History:
         return [reading.prefix for reading in self.readings if reading.answering]
 
 
-def read(admins: list[str], service: str) -> tuple[ProxyView | None, ...]:
-    """Ask all proxies; one that does not answer within a second is None."""
-    return tuple(_view(admin, service) for admin in admins)
+def read(admins: list[str], services: list[str]) -> dict[str, tuple[ProxyView | None, ...]]:
+    """Ask all proxies of each service; one that does not answer within a second is None."""
+    states = [_get(admin, "/state") for admin in admins]
+    return {
+        service: tuple(_view(admin, state, service) for admin, state in zip(admins, states, strict=True))
+        for service in services
+    }
 
 
-def _view(admin: str, service: str) -> ProxyView | None:
-    connection = http.client.HTTPConnection(admin, timeout=_ANSWER_S)
+def ask_backend(address: str) -> BackendLife | None:
+    """Ask a backend that speaks the sidecar protocol; None where it does not answer."""
+    state = _get(address, "/swayam/state")
     try:
-        connection.request("GET", "/state")
-        state = json.loads(connection.getresponse().read())
-        return parse_state(admin, state, service)
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return BackendLife(state["incarnation"], state["state"] == "WARM", state["state"] == "COLD")
+    except KeyError:
         return None
+
+
+def _view(admin: str, state: dict[str, Any], service: str) -> ProxyView | None:
+    try:
+        return parse_state(admin, state, service)
+    except (KeyError, TypeError):
+        return None
+
+
+def _get(address: str, path: str) -> dict[str, Any]:
+    """Return the object that a path answers; empty where it answers none."""
+    connection = http.client.HTTPConnection(address, timeout=_ANSWER_S)
+    try:
+        connection.request("GET", path)
+        content = json.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, ValueError):
+        return {}
     finally:
         connection.close()
+    return content if isinstance(content, dict) else {}
 
 
 def parse_state(admin: str, state: dict[str, Any], service_name: str) -> ProxyView:

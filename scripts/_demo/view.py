@@ -3,7 +3,7 @@
 Pure functions from readings to text and tables; every sign differs without colour, too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -11,12 +11,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from _demo.stage import Script
-from _demo.state import BackendView, History, ProxyView, Reading
+from _demo.stage import Part, Script
+from _demo.state import BackendView, History, Reading
 
 _SPARKS = "▁▂▃▄▅▆▇█"
 _SPARKS_ASCII = "_.-=+*#@"
-_SPARKLINE_S = 60
+_SECONDS_SHOWN = 60
 _STYLES = {
     "#": "bold green",
     "=": "green",
@@ -28,7 +28,7 @@ _STYLES = {
 }
 _CELLS = {"#": "█", "=": "▄", "+": "▁", "~": "░", ".": "·", "-": "▒", "!": "!"}
 _MEANINGS = {
-    "#": "in use, busy", "=": "in use, idle", "+": "warm, not in use", "~": "set up", ".": "cold",
+    "#": "busy", "=": "idle", "+": "warm, not in use", "~": "set-up", "-": "draining", ".": "cold",
     "!": "down",
 }  # fmt: skip
 _OUTSIDE = {"warm": "+", "warming": "~", "cold": ".", "draining": "-", "lost": "!"}
@@ -50,34 +50,21 @@ def sparkline(values: Sequence[float], top: float, *, is_ascii: bool) -> str:
     return "".join(sparks[min(steps, max(0, round(value / max(top, 1e-9) * steps)))] for value in values)
 
 
-def page(script: Script, reading: Reading, history: History, *, is_ascii: bool) -> RenderableType:
+def page(
+    script: Script, readings: Mapping[str, Reading], histories: Mapping[str, History], *, is_ascii: bool
+) -> RenderableType:
     """Return the whole live view."""
-    backends_busy = busy_indices(reading)
-    rates, prefixes = (history.last_per_second(_SPARKLINE_S, name) for name in ("rate_per_s", "prefix"))
-    facts = Table.grid(padding=(0, 2))
-    facts.add_row(
-        "load", f"{reading.rate_per_s:6.1f}/s", sparkline(rates, max(rates, default=1.0), is_ascii=is_ascii)
-    )
-    top = float(script.backends_count)
-    facts.add_row(
-        "prefix",
-        f"{reading.prefix:3d} of {script.backends_count}",
-        sparkline(prefixes, top, is_ascii=is_ascii),
-    )
-    facts.add_row("within promise", _share(reading.share_within, script.level), promise_text(script))
-    title = (
-        f"Swayam: {script.proxies_count} proxies decide alone, {script.backends_count} backends, one service"
-    )
+    title = f"Swayam: {script.proxies_count} proxies decide alone, {script.backends_count} backends"
+    at_s = max(reading.at_s for reading in readings.values())
     total = f" of {script.duration_s:.0f}" if script.duration_s < 3600 else ""
-    subtitle = f"{reading.at_s:.0f}{total} s, Ctrl-C ends it"
-    parts: list[RenderableType] = [
-        facts,
-        Text(),
-        _proxies_table(reading, backends_busy, is_ascii=is_ascii),
-        Text(f"proxy 1: {reading.answering[0].text}" if reading.answering else "", "dim", no_wrap=True),
-        Text(),
-        _legend(is_ascii),
-    ]
+    subtitle = f"{at_s:.0f}{total} s, Ctrl-C ends it"
+    parts: list[RenderableType] = [Text("each service's backends 1 to n, second by second", "dim")]
+    for part in script.parts:
+        reading, history = readings[part.name], histories[part.name]
+        parts.append(_headline(script, part, reading))
+        parts.append(_strips(part, reading, history, is_ascii=is_ascii))
+    parts.append(_proxies_table(script, readings))
+    parts.append(_legend(is_ascii))
     return Panel(Group(*parts), title=title, subtitle=subtitle, box=box.ASCII if is_ascii else box.ROUNDED)
 
 
@@ -92,77 +79,74 @@ def promise_text(script: Script) -> str:
     return f"promise: {script.level:.0%} within {script.response_time_s * 1e3:g} ms"
 
 
-def line(script: Script, reading: Reading) -> str:
+def line(script: Script, readings: Mapping[str, Reading]) -> str:
     """Return one plain line of the present state."""
-    prefixes = ",".join(str(proxy.prefix) for proxy in reading.answering) or "-"
-    counts = ",".join(str(proxy.frontends_count) for proxy in reading.answering) or "-"
-    bar = "".join(sign_of(one) for one in _merged(reading))
-    share = "-" if reading.share_within is None else f"{reading.share_within:.2%}"
-    return (
-        f"{reading.at_s:5.0f} s  load {reading.rate_per_s:6.1f}/s  F {counts}  "
-        f"prefix {prefixes} of {script.backends_count}  [{bar}]  within {share}"
-    )
+    at_s = max(reading.at_s for reading in readings.values())
+    parts = [f"{at_s:5.0f} s"]
+    for part in script.parts:
+        reading = readings[part.name]
+        prefixes = ",".join(str(proxy.prefix) for proxy in reading.answering) or "-"
+        bar = "".join(sign_of(one) for one in reading.merged)
+        share = "-" if reading.share_within is None else f"{reading.share_within:.2%}"
+        parts.append(
+            f"{part.name} {reading.rate_per_s:5.1f}/s  prefix {prefixes} of {part.backends_count}  "
+            f"[{bar}]  within {share}"
+        )
+    return "  ".join(parts)
 
 
-def busy_indices(reading: Reading) -> set[int]:
-    """Return the backends that are busy for any proxy."""
-    return {one.index for proxy in reading.answering for one in proxy.backends if one.is_busy}
+def _headline(script: Script, part: Part, reading: Reading) -> Text:
+    headline = Text(f"{part.name}", "bold")
+    headline.append(f"  load {reading.rate_per_s:.1f}/s", "not bold")
+    headline.append(f"  prefix {reading.prefix} of {part.backends_count}", "not bold")
+    headline.append("  within promise ", "not bold")
+    headline.append(_share(reading.share_within, script.level))
+    headline.append(f" ({script.level:.0%} within {script.response_time_s * 1e3:g} ms)", "not bold dim")
+    return headline
 
 
-def _merged(reading: Reading) -> list[BackendView]:
-    """Return the backends as the proxy with the longest prefix sees them, busy if busy for anyone."""
-    if not reading.answering:
-        return []
-    backends_busy = busy_indices(reading)
-    widest = max(reading.answering, key=lambda proxy: proxy.prefix)
-    return [_with_busy(one, backends_busy) for one in widest.backends]
-
-
-def _with_busy(one: BackendView, backends_busy: set[int]) -> BackendView:
-    return BackendView(one.index, one.state, one.is_in_use, one.index in backends_busy, one.is_down)
-
-
-def _proxies_table(reading: Reading, backends_busy: set[int], *, is_ascii: bool) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("proxy", "F", "rate/s", "forecast", "prefix"):
-        table.add_column(name, justify="left" if name == "proxy" else "right", no_wrap=True)
-    table.add_column("backends 1 to n", no_wrap=True)
-    table.add_column("within", justify="right", no_wrap=True)
-    table.add_column("why", no_wrap=True)
-    for number, proxy in enumerate(reading.proxies, start=1):
-        if proxy is None:
-            table.add_row(f"{number}", "", "", "", "", "does not answer", "", "")
-        else:
-            table.add_row(*_proxy_cells(number, proxy, backends_busy, is_ascii=is_ascii))
+def _strips(part: Part, reading: Reading, history: History, *, is_ascii: bool) -> Table:
+    """Return the load over the last minute, and under it each backend's states."""
+    seconds = history.of_last_seconds(_SECONDS_SHOWN) or [reading]
+    rates = [one.rate_per_s for one in seconds]
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=False)
+    table.add_column(justify="right", no_wrap=True, width=6)
+    table.add_column(no_wrap=True)
+    table.add_row("load", sparkline(rates, max(rates), is_ascii=is_ascii))
+    for index in range(1, part.backends_count + 1):
+        strip = Text()
+        for one in seconds:
+            merged = one.merged
+            sign = sign_of(merged[index - 1]) if index <= len(merged) else " "
+            strip.append(sign if is_ascii else _CELLS.get(sign, sign), _STYLES.get(sign, ""))
+        table.add_row(str(index), strip)
     return table
 
 
-def _proxy_cells(
-    number: int, proxy: ProxyView, backends_busy: set[int], *, is_ascii: bool
-) -> list[RenderableType]:
-    return [
-        str(number),
-        str(proxy.frontends_count),
-        f"{proxy.rate_per_s:.1f}",
-        f"{proxy.forecast_per_s:.1f}",
-        str(proxy.prefix),
-        _bar([_with_busy(one, backends_busy) for one in proxy.backends], is_ascii=is_ascii),
-        "-" if proxy.share_within is None else f"{proxy.share_within:.2%}",
-        proxy.reason,
-    ]
-
-
-def _bar(backends: Sequence[BackendView], *, is_ascii: bool) -> Text:
-    bar = Text()
-    for backend in backends:
-        sign = sign_of(backend)
-        bar.append(sign if is_ascii else _CELLS.get(sign, sign), _STYLES.get(sign, ""))
-        bar.append("" if is_ascii else " ")
-    return bar
+def _proxies_table(script: Script, readings: Mapping[str, Reading]) -> Table:
+    """Return what each proxy counts and decides, side by side for the services."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("proxy", no_wrap=True)
+    table.add_column("F", justify="right", no_wrap=True)
+    for part in script.parts:
+        table.add_column(f"{part.name}/s", justify="right", no_wrap=True)
+        table.add_column("prefix", justify="right", no_wrap=True)
+        table.add_column("why", no_wrap=True)
+    for number in range(script.proxies_count):
+        proxies = [readings[part.name].proxies[number] for part in script.parts]
+        if None in proxies:
+            table.add_row(str(number + 1), "", "does not answer")
+            continue
+        cells = [str(number + 1), str(proxies[0].frontends_count if proxies[0] else "")]
+        for proxy in proxies:
+            if proxy is not None:
+                cells += [f"{proxy.rate_per_s:.1f}", str(proxy.prefix), proxy.reason]
+        table.add_row(*cells)
+    return table
 
 
 def _legend(is_ascii: bool) -> Text:
-    legend = Text(style="dim")
+    legend = Text(style="dim", no_wrap=True)
     for sign, meaning in _MEANINGS.items():
         legend.append(f"{sign if is_ascii else _CELLS[sign]} {meaning}   ")
     return legend

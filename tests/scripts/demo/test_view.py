@@ -1,17 +1,20 @@
 """What the demonstration shows, from one answer of the proxies to lines and to the exit status."""
 
 import json
+import re
 import tomllib
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from _demo import cli, view
-from _demo.stage import SERVICE, configuration
-from _demo.state import History, ProxyView, parse_state, read
+from _demo.stage import configuration
+from _demo.state import BackendLife, History, ProxyView, Reading, ask_backend, parse_state, read
 from rich.console import Console
 
 SCRIPT = cli.script_of(30.0, seed=7)
+SERVICE, OTHER = SCRIPT.names
+LIVES = [BackendLife(3, True, False), BackendLife(2, False, True), BackendLife(0, False, True)]
 
 
 def backend(index: int, **changes: Any) -> dict[str, Any]:
@@ -81,39 +84,49 @@ def test_time_begins_with_the_load() -> None:
     assert history.prefixes == list(range(9))
 
 
+def both(reading: Reading) -> dict[str, Reading]:
+    """Return the same reading for both services."""
+    return {SERVICE: reading, OTHER: reading}
+
+
 @pytest.mark.parametrize("is_ascii", [False, True])
 def test_the_page_tells_all(is_ascii: bool) -> None:
-    """Load, F, prefix, promise, each proxy's bar and reason, and a silent proxy, within 100 columns."""
+    """Load, F, prefix, promise, each backend's states over time and a silent proxy, within 100 columns."""
     history = History()
-    reading = history.take((proxy(), proxy(), None), 1.0)
+    history.take((proxy(), proxy(prefix=2), proxy()), 0.0)
+    history.take((proxy(backends=[backend(1, state="cold")]), None, None), 1.2)
+    reading = history.take((proxy(), proxy(), None), 2.4)
     console = Console(width=100, color_system=None, record=True, file=None, quiet=True)
     with console.capture() as capture:
         console.quiet = False
-        console.print(view.page(SCRIPT, reading, history, is_ascii=is_ascii))
+        page = view.page(SCRIPT, both(reading), {SERVICE: history, OTHER: history}, is_ascii=is_ascii)
+        console.print(page)
     text = capture.get()
     for expected in (
+        SERVICE,
+        OTHER,
         "20.0/s",
-        "3 of 12",
+        "3 of 7",
+        "3 of 5",
         "99.50%",
-        "99% within 250 ms",
+        "99% within 300 ms",
         "does not answer",
         "grow",
-        "needs 3",
     ):
         assert expected in text, expected
-    assert ("#=!+~." if is_ascii else "█ ▄ ! ▁ ░ ·") in text
+    assert re.search(r"\b1 #\.#" if is_ascii else "\\b1 █·█", text)
+    assert re.search(r"\b5 ~ ~" if is_ascii else "\\b5 ░ ░", text)
     assert max(len(line) for line in text.splitlines()) <= 100
+    assert len(text.splitlines()) <= 24
     assert text.isascii() == is_ascii
 
 
 def test_plain_lines() -> None:
     """Everything on one line that a log can keep."""
     reading = History().take((proxy(), None, proxy(prefix=4)), 1.0)
-    line = view.line(SCRIPT, reading)
-    assert "20.0/s" in line
-    assert "F 3,3" in line
-    assert "prefix 3,4 of 12" in line
-    assert "[#=!+~.]" in line
+    line = view.line(SCRIPT, both(reading))
+    for expected in (f"{SERVICE}  20.0/s", "prefix 3,4 of 7", "prefix 3,4 of 5", "[#=!+~.]"):
+        assert expected in line, expected
     assert line.isascii()
 
 
@@ -133,34 +146,43 @@ def test_sparklines_stay_in_range() -> None:
     ],
 )
 def test_the_exit_status_is_the_promise(changes: dict[str, Any], status: int, word: str) -> None:
-    """0 kept, 3 missed, 1 when nothing was measured; the summary says the same."""
-    told = result(**changes)
+    """0 all kept, 3 one missed, 1 when nothing was measured; the summary says the same."""
+    told = {SERVICE: result(), OTHER: result(**changes)}
+    histories = {SERVICE: History(), OTHER: History()}
     assert cli.exit_status(SCRIPT, told) == status
-    assert word in "\n".join(cli.summary_lines(SCRIPT, History(), told))
+    assert f"{OTHER}: promise {word}" in "\n".join(cli.summary_lines(SCRIPT, histories, told, LIVES))
 
 
 def test_the_summary_names_what_matters() -> None:
-    """Prefixes and requests per backend in order of the index, and the generator's own doubts."""
+    """Prefixes, requests per backend in order of the index, set-ups, and the generator's own doubts."""
     history = History()
     history.take((proxy(),), 1.0)
     history.take((proxy(prefix=5),), 2.0)
-    text = "\n".join(cli.summary_lines(SCRIPT, history, result(invalid_reasons=["it was late"])))
-    assert "between 3 and 5, 4.0 of 12" in text
+    results = {SERVICE: result(invalid_reasons=["it was late"]), OTHER: result()}
+    text = "\n".join(cli.summary_lines(SCRIPT, {SERVICE: history, OTHER: History()}, results, LIVES))
+    assert "between 3 and 5, 4.0 of 7" in text
     assert "598 400" in text
     assert "failed 2" in text
     assert "it was late" in text
+    assert "set-ups 5, of which backends decommissioned themselves 4" in text
 
 
 def test_the_configuration_is_valid_toml() -> None:
-    """The promise of the script is the promise of the proxies, on every backend."""
+    """Each service has the promise of the script, its own backends, its own path, and sidecars."""
     script = replace(SCRIPT, response_time_s=0.2)
-    service = tomllib.loads(configuration(script, ["127.0.0.1:1", "127.0.0.1:2"]))["services"][SERVICE]
-    assert service["backends"] == ["127.0.0.1:1", "127.0.0.1:2"]
-    assert (service["sla"]["response_time"], service["sla"]["level"]) == ("200ms", 0.99)
+    addresses = [f"127.0.0.1:{port}" for port in range(1, script.backends_count + 1)]
+    services = tomllib.loads(configuration(script, addresses))["services"]
+    assert [services[name]["backends"] for name in SCRIPT.names] == [addresses[:7], addresses[7:]]
+    for name in SCRIPT.names:
+        sla = services[name]["sla"]
+        assert (sla["response_time"], sla["level"]) == ("200ms", 0.99)
+        assert services[name]["routes"] == [{"path_prefix": f"/v2/models/{name}"}]
+        assert services[name]["sidecar"] == {}
 
 
 def test_nobody_answers() -> None:
-    """A proxy that cannot be reached, or answers something else, is None and no error."""
-    assert read(["127.0.0.1:1"], SERVICE) == (None,)
+    """A proxy or backend that cannot be reached, or answers something else, is None and no error."""
+    assert read(["127.0.0.1:1"], [SERVICE]) == {SERVICE: (None,)}
+    assert ask_backend("127.0.0.1:1") is None
     with pytest.raises(KeyError):
         parse_state("a", json.loads('{"services": {}}'), SERVICE)
