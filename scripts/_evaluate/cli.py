@@ -115,7 +115,8 @@ def _draw(directory: Path, findings: Findings, shown: list[TraceSpec], *, quick:
     plots.frontier(directory / "frontier.png", findings.swayam, findings.tuned, findings.counted)
     rows = {"swayam": ours} | {name: tuned.per_set_results for name, tuned in findings.tuned.items()}
     plots.responses(directory / "responses.png", shown[:3], rows)
-    names = [trace.name for trace in shown if not trace.hopeless]
     if not findings.ablations:
         return
+    plots.waiting(directory / "waiting.png", waiting_p99_s(10.0 if quick else 120.0))
+    names = [trace.name for trace in shown if not trace.hopeless]
     plots.ablations(directory / "ablations.png", findings.ablations, names)
