@@ -8,6 +8,7 @@ from swayam_proxy.cli.explain import explain
 from swayam_proxy.cli.fit import fit
 from swayam_proxy.cli.group import SwayamGroup
 from swayam_proxy.cli.options import CONTEXT, examples
+from swayam_proxy.cli.peers import peers
 from swayam_proxy.cli.plan import plan
 from swayam_proxy.cli.replay import replay
 from swayam_proxy.cli.serving import launch, serve
@@ -49,6 +50,7 @@ for command in (
     plan,
     fit,
     explain,
+    peers,
     replay,
     version,
 ):
