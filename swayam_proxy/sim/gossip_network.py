@@ -183,6 +183,7 @@ class GossipNetwork:
 
     def _resume(self, member: SimMember) -> None:
         member.paused = False
+        member.armed_at = float("inf")
         inbox, member.inbox = member.inbox, []
         for datagram, source in inbox:
             self._perform(

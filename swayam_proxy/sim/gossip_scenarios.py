@@ -1,7 +1,7 @@
 """What is done to a network of gossiping members, and what is measured: one function per scenario.
 
-Knows the network in virtual time and what is promised of it; prints nothing. Every function takes the number of
-members, the loss and a seed, and returns one `Outcome`; equal arguments give equal outcomes.
+Knows the network in virtual time and what is promised of it; prints nothing. Every function takes the
+number of members, the loss and a seed, and returns one `Outcome`; equal arguments give equal outcomes.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ from swayam_proxy.sim.gossip_watch import GossipWatch
 
 SEED_INDICES = (0, 1, 2)
 SERVICE = "digits"
-_COLD_START_MAX = 512
+_COLD_START_MAX = 64
 """Larger networks begin acquainted, since what is measured is not their coming together."""
 _STEP_S = 0.05
 

@@ -47,7 +47,7 @@ class GossipConfig:
     """Between probes of seeds that no known member answers for; while alone they start faster."""
     tombstone_s: float = 600.0
     """How long a removed member is remembered. Much shorter: an old datagram could bring it back."""
-    retransmit_factor: float = 3.0
+    retransmit_factor: float = 5.0
     """A fact is passed on this often, times log2 of the members. Less: the digest has to repair more."""
     sync_s: float = 0.1
     """Between two digests sent because views differ. Shorter: more traffic while news spreads anyway."""
@@ -55,11 +55,13 @@ class GossipConfig:
     """Datagrams that answer one listing. Less: a newcomer among thousands learns them too slowly."""
     load_interval_s: float = 1.0
     """Between two publications of an unchanged forecast, as long as there are few members and services."""
-    loads_per_s_max: float = 256.0
-    """Forecasts that all members together publish per second; beyond it they publish less often."""
+    loads_per_s_max: float = 64.0
+    """Unchanged forecasts that all members together publish per second; beyond it, less often each."""
     load_change_share: float = 0.2
     """A forecast that changed by more than this share is published at once."""
-    summary_interval_s: float = 10.0
+    load_retransmit_factor: float = 1.0
+    """As `retransmit_factor`, for forecasts and statistics: what is missed is told again anyway."""
+    summary_interval_s: float = 20.0
     """Between two publications of the same service's execution statistics, likewise stretched."""
     members_max: int = 8192
     """Members known at a time, and removed ones remembered; further ones are refused and counted."""
@@ -120,5 +122,9 @@ class GossipConfig:
         return min(self.tries_max, max(self.tries_min, tries))
 
     def retransmissions_for(self, members_count: int) -> int:
-        """Return how often one member passes a fact on."""
+        """Return how often one member passes a change of the members on."""
         return ceil(self.retransmit_factor * log2(members_count + 1)) + 1
+
+    def load_retransmissions_for(self, members_count: int) -> int:
+        """Return how often one member passes a forecast on."""
+        return ceil(self.load_retransmit_factor * log2(members_count + 1)) + 1

@@ -24,7 +24,7 @@ from swayam_proxy.core.gossip.roster import Doubt, Roster
 _SHARE_DECAY = 0.995
 """Per examination: the measured loss remembers the last 200."""
 _PRIOR_COUNT = 10.0
-_PRIOR_SHARE = 0.05
+_PRIOR_SHARE = 0.2
 _SHARE_MIN = 0.02
 _SHARE_MAX = 0.8
 _WITHDRAWN_WINDOWS = 3.0
@@ -136,19 +136,15 @@ class Detector:
         """Something fresh came from the member itself; `answered` when it was asked for."""
         if boot_id in self._roster.doubts:
             self._heard_s[boot_id] = self.clock.now_s
-        examination = self._examinations.pop(boot_id, None)
-        if examination is not None:
-            self._silent_count -= examination.tries_count >= 2
-            if answered:
-                self.loss.succeeded(examination.tries_count - 1)
+        examination = self._end_examination(boot_id)
+        if examination is not None and answered:
+            self.loss.succeeded(examination.tries_count - 1)
         if answered and self._distrust:
             self._distrust.pop(boot_id, None)
 
     def gone(self, boot_id: int) -> None:
         """The member is not counted any more."""
-        examination = self._examinations.pop(boot_id, None)
-        if examination is not None:
-            self._silent_count -= examination.tries_count >= 2
+        self._end_examination(boot_id)
         self._heard_s.pop(boot_id, None)
         self._distrust.pop(boot_id, None)
 
@@ -157,8 +153,7 @@ class Detector:
         self._heard_s.pop(boot_id, None)
         examination = self._examinations.get(boot_id)
         if examination is not None and examination.accused:
-            del self._examinations[boot_id]
-            self._silent_count -= examination.tries_count >= 2
+            self._end_examination(boot_id)
             self._distrust[boot_id] = min(_DISTRUST_MAX, self._distrust.get(boot_id, 0) + 1)
 
     @property
@@ -187,9 +182,13 @@ class Detector:
                 self._silent_count += 1
             if not examination.accused and examination.tries_count >= self._tries(boot_id):
                 examination.accused = True
+                self._silent_count -= 1  # there is room to examine another one
                 accused.append((boot_id, examination.hearsay))
                 self.doubts_raised_count += 1
-            again.append(boot_id)  # even when accused: our probes are the surest way to tell it so
+            if examination.accused and len(self._examinations) > 2 * self._config.doubts_checked_max:
+                self._end_examination(boot_id)
+            else:
+                again.append(boot_id)  # even when accused: our probes are the surest way to tell it so
         return again, accused
 
     def ripe(self) -> list[int]:
@@ -212,11 +211,19 @@ class Detector:
         return list(removed)
 
     def own_doubt(self, boot_id: int, hearsay: tuple[int, ...] | None) -> Doubt:
-        """Return this member's own accusation; one of a member that others removed is ripe at once."""
+        """Return this member's own accusation; one of a member that others removed is ripe at once.
+
+        Where loss made us try for longer than usual, the member had that time to answer: it counts as a
+        part of the window.
+        """
         accuser = accuser_id(self._roster.own.boot_id)
-        now_s = self.clock.now_s
-        began_s = now_s if hearsay is None else now_s - self._window_s()
-        return Doubt(self._roster.incarnation(boot_id), now_s, began_s, (accuser, *(hearsay or ())))
+        now_s, window_s = self.clock.now_s, self._window_s()
+        examination = self._examinations.get(boot_id)
+        tries_count = 0 if examination is None else examination.tries_count
+        extra_s = (tries_count - self._config.tries_min) * self._config.retry_s
+        credit_s = min(window_s / 3, max(0.0, extra_s)) if hearsay is None else window_s
+        born_s = now_s - credit_s
+        return Doubt(self._roster.incarnation(boot_id), born_s, born_s, (accuser, *(hearsay or ())))
 
     def doubt_heard(self, incarnation: int, age_s: float, accusers: tuple[int, ...]) -> Doubt | None:
         """Return a doubt as our clock sees it, with time left to hear its refutation; None if outlived."""
@@ -226,11 +233,19 @@ class Detector:
         now_s = self.clock.now_s
         return Doubt(incarnation, now_s - age_s, now_s - min(age_s, window_s / 2), accusers)
 
+    def _end_examination(self, boot_id: int) -> Examination | None:
+        examination = self._examinations.pop(boot_id, None)
+        if examination is not None and examination.tries_count >= 2 and not examination.accused:
+            self._silent_count -= 1
+        return examination
+
     def _window_s(self) -> float:
         return self._config.window_for_s(self._roster.count)
 
     def _tries(self, boot_id: int) -> int:
         tries = self._config.tries_for(self._roster.count, self.loss.share())
+        if boot_id in self._roster.doubts:  # to agree with others takes less than to be the first
+            return max(self._config.tries_min, tries // 2)
         return tries << self._distrust.get(boot_id, 0) if self._distrust else tries
 
     def _start_anew(self) -> None:

@@ -184,8 +184,16 @@ class Membership:
         return self._reporter.load(service_name, now)
 
     def frontends_count(self) -> int:
-        """Return how many frontends are counted, this one included."""
+        """Return how many frontends are counted, this one included: distinct names."""
         return self._reporter.frontends_count()
+
+    def counts(self, boot_id: int) -> bool:
+        """Return whether another boot is counted."""
+        return boot_id in self._roster
+
+    def members_count(self) -> int:
+        """Return how many boots are counted, this one included; cheap, and larger just after a restart."""
+        return self._roster.count
 
     def snapshot(self) -> GossipSnapshot:
         """Return counters and sizes."""

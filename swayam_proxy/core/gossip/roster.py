@@ -56,13 +56,15 @@ class Doubt:
 
 @dataclass(slots=True)
 class Tombstone:
-    """A removed member: its last incarnation, who accused it (nobody if it left), and when it was removed."""
+    """A removed member: its last incarnation, who accused it (nobody if it left), and when that was."""
 
     identity: Identity
     incarnation: int
     accusers: tuple[int, ...]
     reason: RemovalReason
     removed_s: float
+    born_s: float
+    """When the doubt was raised that led to the removal."""
 
 
 def bucket_of(boot_id: int) -> int:
@@ -214,8 +216,9 @@ class Roster:
         self._toggle(boot_id, known)
         self.count -= 1
         doubt = self.doubts.pop(boot_id, None)
-        accusers = doubt.accusers if doubt is not None else ()
-        self.tombstones[boot_id] = Tombstone(identity, max(known, incarnation), accusers, reason, at_s)
+        accusers, born_s = (doubt.accusers, doubt.born_s) if doubt is not None else ((), at_s)
+        newest = max(known, incarnation)
+        self.tombstones[boot_id] = Tombstone(identity, newest, accusers, reason, at_s, born_s)
         if len(self.tombstones) > self._config.members_max:
             del self.tombstones[next(iter(self.tombstones))]
         self.facts.append(MemberRemoved(identity, reason))

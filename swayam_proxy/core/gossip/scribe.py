@@ -114,9 +114,9 @@ class Scribe:
             )
             _write_sections(writer, [(Tag.RECORDS, packed) for _, packed in taken])
         if self.loads:
-            self._write_loads(writer, tellings_max, now)
+            self._write_loads(writer, self._config.load_retransmissions_for(self._roster.count), now)
         if self.summaries:
-            self._write_summaries(writer, tellings_max, now)
+            self._write_summaries(writer, self._config.load_retransmissions_for(self._roster.count), now)
 
     def _write_states(self, writer: LetterWriter, told: Container[int], tellings_max: int) -> None:
         tags: dict[int, Tag] = {}
@@ -171,14 +171,22 @@ class Scribe:
             doubt = roster.doubts.get(boot_id)
             if doubt is None:
                 return Tag.ALIVE, pack_alive(boot_id, roster.incarnation(boot_id))
-            age = min(DOUBT_AGE_RIPE - 1, int((self._clock.now_s - doubt.born_s) / DOUBT_AGE_UNIT_S))
+            age = self._age_of(doubt.born_s)
             return Tag.DOUBT, pack_doubt(boot_id, doubt.incarnation, age, doubt.accusers)
         tombstone = roster.tombstones.get(boot_id)
         if tombstone is None:
             return None
         if tombstone.reason is RemovalReason.LEFT:
             return Tag.LEFT, pack_alive(boot_id, tombstone.incarnation)
-        return Tag.DOUBT, pack_doubt(boot_id, tombstone.incarnation, DOUBT_AGE_RIPE, tombstone.accusers)
+        # who missed the doubt may still take it from us; later he has to look for himself, since by then
+        # the member may be well on his side of a partition
+        recent_s = 2 * self._config.window_for_s(self._roster.count)
+        recent = self._clock.now_s - tombstone.removed_s < recent_s
+        age = self._age_of(tombstone.born_s) if recent else DOUBT_AGE_RIPE
+        return Tag.DOUBT, pack_doubt(boot_id, tombstone.incarnation, age, tombstone.accusers)
+
+    def _age_of(self, born_s: float) -> int:
+        return min(DOUBT_AGE_RIPE - 1, int((self._clock.now_s - born_s) / DOUBT_AGE_UNIT_S))
 
     def _record_of(self, boot_id: int) -> bytes | None:
         roster = self._roster

@@ -132,6 +132,7 @@ class Letter:
         self.summaries: list[SummaryEntry] = []
 
 
+@lru_cache(maxsize=16_384)
 def pack_record(identity: Identity) -> bytes:
     """Return the form that `read_record` reads."""
     host = ip_address(identity.address.host)
