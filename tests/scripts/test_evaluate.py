@@ -31,17 +31,17 @@ def test_it_writes_tables_and_plots_and_goes_on_where_it_was(tmp_path: Path) -> 
     ]
     (tmp_path / "traces").mkdir()
     (tmp_path / "traces" / "calls.csv").write_text("arrival_s,service_s\n" + "\n".join(lines) + "\n")
-    arguments = ["--traces", str(tmp_path / "traces"), "--quick", "--processes", "1", "--only", "knative"]
+    arguments = ["--traces", str(tmp_path / "traces"), "--quick", "--processes", "1", "--only", "keda"]
     arguments += ["--no-ablations", "--store", str(tmp_path / "store"), "--output", str(tmp_path / "docs")]
     first = _run(*arguments)
     assert first.returncode == 0, first.stderr
     report = (tmp_path / "docs" / "evaluation.md").read_text()
-    for name in ("swayam, auto", "swayam, U = 2 (deck)", "knative, defaults", "knative, tuned", "calls"):
+    for name in ("swayam, auto", "swayam, U = 2 (deck)", "keda, defaults", "keda, tuned", "calls"):
         assert name in report
     for name in ("backends", "frontier", "responses"):
         assert (tmp_path / "docs" / "plots" / f"{name}.png").stat().st_size > 5_000
     kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "store").iterdir()}
-    assert len(kept) > 20
+    assert len(kept) >= 9
     assert _run(*arguments).returncode == 0
     assert kept == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "store").iterdir()}
     assert report == (tmp_path / "docs" / "evaluation.md").read_text()

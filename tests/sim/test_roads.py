@@ -37,10 +37,11 @@ def test_every_request_ends_once(workload: Workload, dispatch: DispatchPolicy) -
 @pytest.mark.parametrize("dispatch", POLICIES)
 def test_a_dying_backend_breaks_only_what_it_ran(workload: Workload, dispatch: DispatchPolicy) -> None:
     """A crash loses the requests at that backend; the rest are served elsewhere, and all end."""
-    crashes = (Crash(30.0, 1), Crash(60.0, 2), Crash(60.0, 3))
+    # several deaths, since a single one may find its backend idle
+    crashes = tuple(Crash(30.0 + 7.0 * number, 1 + number % 4) for number in range(10))
     record = World(replace(SCENARIO, dispatch=dispatch, crashes=crashes), workload).run()
     lost = workload.arrivals_s[record.responses_s == FAILED]
-    assert 0 < lost.size <= 20
+    assert 0 < lost.size <= 60
     assert all(any(0.0 <= crash.at_s - at < 2.0 for crash in crashes) for at in lost)
     assert not (record.responses_s == UNFINISHED).any()
     assert (record.responses_s >= 0.0).mean() > 0.95
