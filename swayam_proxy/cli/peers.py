@@ -40,7 +40,8 @@ def peers(
     answer = get_json(address, "/peers")
     try:
         table = members_table(answer)
-        estimate, gossips, others = answer["frontends_estimate"], answer["gossips"], answer["other_configs"]
+        count, estimate = answer["frontends_count"], answer["frontends_estimate"]
+        gossips, others = answer["gossips"], answer["other_configs"]
     except (KeyError, TypeError, ValueError) as error:
         what = f"{address[0]}:{address[1]} answered something else than its peers ({error!r})"
         raise CommandFailed(what, "is it the admin address of a swayam proxy of this version?") from None
@@ -50,7 +51,7 @@ def peers(
     from rich.console import Console
 
     console = Console(highlight=False, markup=False)
-    console.print(f"{estimate} frontends are counted in decisions", style="bold")
+    console.print(f"{count} frontends, {estimate} counted in decisions", style="bold")
     if not gossips:
         console.print("by the configuration alone (peers.count): this proxy does not gossip")
         return

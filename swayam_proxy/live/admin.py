@@ -125,6 +125,7 @@ class AdminServer:
         view, estimate = self._sources.peers(), self._sources.snapshot().frontends_estimate
         members = [] if view is None else [member_json(member) for member in view.members]
         answer = {
+            "frontends_count": estimate if view is None else view.frontends_count,
             "frontends_estimate": estimate,
             "gossips": view is not None,
             "members": members,

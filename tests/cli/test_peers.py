@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from swayam_proxy.cli.root import swayam
 
 ANSWER = {
+    "frontends_count": 2,
     "frontends_estimate": 3,
     "gossips": True,
     "members": [
@@ -75,7 +76,7 @@ def test_members_are_shown_with_what_they_expect(server: HTTPServer) -> None:
     status, text = _run(server)
     assert status == 0
     for words in (
-        "3 frontends",
+        "2 frontends, 3 counted",
         "p1 (this one)",
         "digits 41.5 (4)",
         "suspect",
