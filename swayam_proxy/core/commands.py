@@ -32,6 +32,8 @@ class WarmBackend:
     service_name: str
     backend_index: int
     incarnation: int
+    claim: int | None = None
+    """On a machine of a pool: how many backends beyond its least number the service has with this one."""
 
 
 @dataclass(frozen=True, slots=True)

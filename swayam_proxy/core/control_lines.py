@@ -14,6 +14,7 @@ FRONTEND_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _NUMBER = re.compile(rb"[0-9]{1,12}(?:\.[0-9]{1,6})?\Z")
 _ID = re.compile(rb"[1-9][0-9]{0,17}\Z")
 _COUNT = re.compile(rb"[0-9]{1,18}\Z")
+_WORDS = frozenset((b"hold", b"cancel", b"setup", b"full", b"grant", b"idle", b"state", b"ping", b"pong"))
 _STATES = {state.value.upper().encode(): state for state in BackendState if state is not BackendState.LOST}
 
 
@@ -45,10 +46,25 @@ class SetUpOrder:
     """Set the model server up, unless that set-up, or a later one, has begun already."""
 
     incarnation: int
+    claim: int | None = None
+    """How many backends beyond its least number the service has with this one; None: not told."""
 
     def line(self) -> bytes:
         """Write it down."""
-        return b"setup %d\n" % self.incarnation
+        if self.claim is None:
+            return b"setup %d\n" % self.incarnation
+        return b"setup %d %d\n" % (self.incarnation, self.claim)
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """The machine has no room for that set-up, which has not begun."""
+
+    incarnation: int
+
+    def line(self) -> bytes:
+        """Write it down."""
+        return b"full %d\n" % self.incarnation
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +124,7 @@ class Pong:
         return b"pong %d\n" % self.number
 
 
-Line = Hold | Cancel | SetUpOrder | Granted | Idle | StateIs | Ping | Pong
+Line = Hold | Cancel | SetUpOrder | Full | Granted | Idle | StateIs | Ping | Pong
 
 
 def read_line(line: bytes) -> Line | None:
@@ -123,8 +139,10 @@ def read_line(line: bytes) -> Line | None:
             return Hold(_whole(_ID, hold_id), _milliseconds(age_ms))
         case b"cancel", [hold_id]:
             return Cancel(_whole(_ID, hold_id))
-        case b"setup", [incarnation]:
-            return SetUpOrder(_whole(_COUNT, incarnation))
+        case b"setup", [incarnation, *claim] if len(claim) <= 1:
+            return SetUpOrder(_whole(_COUNT, incarnation), *(_whole(_COUNT, each) for each in claim))
+        case b"full", [incarnation]:
+            return Full(_whole(_COUNT, incarnation))
         case b"grant", [hold_id, lease_ms]:
             return Granted(_whole(_ID, hold_id), _milliseconds(lease_ms))
         case b"idle", []:
@@ -138,7 +156,7 @@ def read_line(line: bytes) -> Line | None:
             return Ping(_whole(_COUNT, number))
         case b"pong", [number]:
             return Pong(_whole(_COUNT, number))
-        case ((b"hold" | b"cancel" | b"setup" | b"grant" | b"idle" | b"state" | b"ping" | b"pong"), _):
+        case [word, _] if word in _WORDS:
             raise WireError("words")
         case _:
             return None

@@ -35,6 +35,15 @@ class BackendReported:
 
 
 @dataclass(frozen=True, slots=True)
+class SetUpRefused:
+    """A machine has no room for a set-up that we ordered; it has not begun."""
+
+    service_name: str
+    backend_index: int
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
 class HoldGranted:
     """A backend leased a slot to one of our holds."""
 
@@ -83,6 +92,7 @@ Event = (
     WakeupCame
     | BackendProbed
     | BackendReported
+    | SetUpRefused
     | HoldGranted
     | BackendIdled
     | PeersCounted

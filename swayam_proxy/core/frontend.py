@@ -18,6 +18,7 @@ from swayam_proxy.core.events import (
     HoldGranted,
     PeersCounted,
     PeersHeard,
+    SetUpRefused,
     WakeupCame,
 )
 from swayam_proxy.core.explanation import Explanation, explain
@@ -139,6 +140,9 @@ class Frontend:
             case BackendReported(service_name, index, state, incarnation, setup_s):
                 service = self._services[service_name]
                 commands = service.backend_reported(index, state, incarnation, setup_s, now)
+            case SetUpRefused(service_name, index, incarnation):
+                service = self._services[service_name]
+                commands = service.setup_refused(index, incarnation, now)
             case HoldGranted(service_name, index, hold_id):
                 service = self._services[service_name]
                 commands = service.granted(index, hold_id, now)

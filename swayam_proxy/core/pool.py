@@ -38,6 +38,7 @@ class Backend:
         "probes_in_row",
         "requests_count",
         "setup_failures_in_row",
+        "setup_refused",
         "slots",
         "state",
         "usable",
@@ -56,6 +57,8 @@ class Backend:
         self.setup_failures_in_row = 0
         self.failing_until = 0.0
         """When its set-up, which failed, may be tried again; 0 when it has not failed."""
+        self.setup_refused = False
+        """Its last set-up did not fail, but was refused: the machine is full."""
         self.outstanding_count = 0
         self.requests_count = 0
         self.faults_count = 0
@@ -80,12 +83,23 @@ class Backend:
         """Whether its own faults keep it out of dispatch."""
         return self.ejected_until > 0.0
 
+    @property
+    def is_hole(self) -> bool:
+        """Whether it does not count, even where cold backends do."""
+        return (
+            self.ejected_until > 0.0
+            or self.failing_until > 0.0
+            or self.state is BackendState.LOST
+            or self.state is BackendState.DRAINING
+        )
+
 
 class Pool:
     """All backends of a service, the prefix over them, and who of them can take a request."""
 
     __slots__ = (
         "_health",
+        "_next_return",
         "_on_demand",
         "backends",
         "ejections_denied_count",
@@ -95,14 +109,18 @@ class Pool:
         "usable",
         "usable_slots",
         "version",
+        "wanted",
     )
 
     def __init__(self, specs: tuple[BackendSpec, ...], health: HealthSpec, initial: BackendState) -> None:
         """Begin with every backend in `initial` and an empty prefix."""
         self.backends = tuple(Backend(index, spec, initial) for index, spec in enumerate(specs, start=1))
         self._health = health
+        self._next_return = NEVER
         self._on_demand = initial is BackendState.COLD
         self.prefix = 0
+        self.wanted = 0
+        """Backends 1..wanted shall be warm: the prefix, but for what it reaches over to until they are."""
         self.usable: list[Backend] = []
         """Warm, healthy, inside the prefix: what dispatch chooses from."""
         self.usable_slots = 0
@@ -124,8 +142,9 @@ class Pool:
 
     # -- the prefix --
 
-    def set_prefix(self, prefix: int) -> None:
-        """Use backends 1..prefix from now on."""
+    def set_prefix(self, prefix: int, wanted: int | None = None) -> None:
+        """Use backends 1..prefix from now on, and want 1..`wanted` to be warm: the same unless told."""
+        self.wanted = prefix if wanted is None else wanted
         if prefix != self.prefix:
             self.prefix = prefix
             self._renew()
@@ -140,17 +159,27 @@ class Pool:
             return 0
         found = 0.0
         for backend in self.backends:
-            if (
-                backend.ejected
-                or backend.failing_until
-                or backend.state in (BackendState.LOST, BackendState.DRAINING)
-            ):
+            if backend.is_hole:
                 continue
             if backend.state is BackendState.WARM or counting_coming:
                 found += backend.worth
                 if found >= needs - _WORTH_SLACK:
                     return backend.index
         return len(self.backends)
+
+    def reaching_over(self, prefix: int, needs: int) -> int:
+        """Return the prefix that has the worth of `needs` warm backends now, if warm ones beyond can help.
+
+        What is warm behind a backend that is set up again is of use until that one is warm.
+        """
+        found = 0.0
+        for backend in self.backends:
+            if backend.index > prefix and found >= needs - _WORTH_SLACK:
+                break
+            if backend.state is BackendState.WARM and not backend.is_hole:
+                found += backend.worth
+                prefix = max(prefix, backend.index)
+        return prefix
 
     def next_warm_after(self, index: int) -> Backend | None:
         """Return the first healthy warm backend behind `index`, or None."""
@@ -267,16 +296,23 @@ class Pool:
         duration_s = min(self._health.eject_max_s, self._health.eject_base_s * 2.0**backend.ejections_in_row)
         backend.ejections_in_row = min(backend.ejections_in_row + 1, 30)
         backend.ejected_until = now + duration_s
+        self._next_return = min(self._next_return, backend.ejected_until)
         self._renew()
         return True
 
+    def pause(self, backend: Backend, until: float) -> None:
+        """Keep a backend whose set-up failed out of the prefix until then."""
+        backend.failing_until = until
+        self._next_return = min(self._next_return, until)
+
     def next_return(self) -> float:
         """Return when the next ejection, or pause after a failed set-up, ends."""
-        ends = (end for b in self.backends for end in (b.ejected_until, b.failing_until) if end)
-        return min(ends, default=NEVER)
+        return self._next_return
 
     def readmit(self, now: float) -> bool:
         """End the ejections and pauses that are over; return whether there were any."""
+        if now < self._next_return:
+            return False
         returning = [b for b in self.backends if b.ejected and b.ejected_until <= now]
         for backend in returning:
             backend.ejected_until = 0.0
@@ -284,6 +320,8 @@ class Pool:
         paused = [b for b in self.backends if b.failing_until and b.failing_until <= now]
         for backend in paused:
             backend.failing_until = 0.0
+        ends = (end for b in self.backends for end in (b.ejected_until, b.failing_until) if end)
+        self._next_return = min(ends, default=NEVER)
         if returning:
             self._renew()
         return bool(returning or paused)

@@ -27,7 +27,7 @@ class Scaling:
         self._spec = spec
         self._pool = pool
         self._learning = learning
-        self._setup = SetUp(spec.name, pool, spec.setup_s)
+        self._setup = SetUp(spec, pool)
         self._peers = PeerLoad()
         self.load = LoadForecaster(now)
         self.rule = PrefixRule(spec, now)
@@ -69,8 +69,12 @@ class Scaling:
 
     def fit(self) -> None:
         """Let the prefix hold the backends that are needed; holes may push it past the user's maximum."""
-        prefix = self._pool.prefix_with(self.rule.needs, counting_coming=self._spec.set_up_on_demand)
-        self._pool.set_prefix(len(self._pool.backends) if self._spec.observe_only else prefix)
+        pool, needs = self._pool, self.rule.needs
+        if self._spec.observe_only:
+            pool.set_prefix(len(pool.backends))
+            return
+        wanted = pool.prefix_with(needs, counting_coming=self._spec.set_up_on_demand)
+        pool.set_prefix(pool.reaching_over(wanted, needs) if self._spec.set_up_on_demand else wanted, wanted)
 
     def warm_missing(self, now: float) -> list[Command]:
         """Order the set-up of every cold backend of the prefix."""
@@ -103,6 +107,13 @@ class Scaling:
         if self._pool.signal(backend, REPORTED[state]):
             self.fit()
         return True
+
+    def refused(self, backend: Backend, incarnation: int, now: float) -> list[Command]:
+        """Take in that a machine is full: the next index takes the place of this backend."""
+        if not self._setup.refused(backend, incarnation, now):
+            return []
+        self.fit()
+        return self.warm_missing(now)
 
     def peers_heard(self, peers: PeerLoad, execution: tuple[float, ...]) -> None:
         """Take in what the other frontends expect and have measured; the next decision uses it."""

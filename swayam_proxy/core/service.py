@@ -311,6 +311,10 @@ class Service:
                 commands += self._late.place_unheld(self._queue, now)
         return commands
 
+    def setup_refused(self, index: int, incarnation: int, now: float) -> list[Command]:
+        """Take in that a machine has no room for a set-up that we ordered."""
+        return self.scaling.refused(self.pool.at(index), incarnation, now)
+
     def granted(self, index: int, hold_id: int, now: float) -> list[Command]:
         """Take in that a backend leased a slot to one of our holds."""
         assert self._late is not None, "only late binding places holds"

@@ -1,16 +1,20 @@
 """Set-up of cold backends ahead of need: each ordered once, failures backed off, the time it takes measured.
 
-Knows the pool and what is reported of it, not the load. A backend whose set-up failed is a hole in the prefix
-until its pause is over, so that the next index takes its place.
+Knows the pool and what is reported of it, not the load. A backend whose set-up failed, or was refused by a
+machine that is full, is a hole in the prefix until its pause is over, so that the next index takes its place.
 """
+
+from collections.abc import Iterator
 
 from swayam_proxy.core.commands import Command, WarmBackend
 from swayam_proxy.core.lifecycle import Signal
 from swayam_proxy.core.pool import Backend, Pool
-from swayam_proxy.core.vocabulary import NEVER, BackendState
+from swayam_proxy.core.vocabulary import NEVER, BackendState, ServiceSpec
 
 _PAUSE_S_MIN = 1.0
 _PAUSE_S_MAX = 60.0
+_REFUSED_PAUSE_S_MAX = 5.0
+"""Asking a full machine again costs two lines, and its room may be wanted at any time."""
 _PATIENCE = 3.0
 """A set-up counts as failed after so many times the expected duration, and `_PATIENCE_S` more."""
 _PATIENCE_S = 10.0
@@ -22,13 +26,13 @@ _RENEW_S = 2.0
 class SetUp:
     """Orders set-ups for one service at one frontend."""
 
-    __slots__ = ("_counts", "_pool", "_renew_at", "_service_name", "duration_s")
+    __slots__ = ("_counts", "_pool", "_renew_at", "_spec", "duration_s")
 
-    def __init__(self, service_name: str, pool: Pool, expected_s: float) -> None:
-        """Expect a set-up to take `expected_s` until one has been measured."""
-        self._service_name = service_name
+    def __init__(self, spec: ServiceSpec, pool: Pool) -> None:
+        """Expect a set-up to take as long as the service says, until one has been measured."""
+        self._spec = spec
         self._pool = pool
-        self.duration_s = expected_s
+        self.duration_s = spec.setup_s
         """From cold to warm, as measured: a mean that forgets."""
         self._renew_at = 0.0
         self._counts: dict[int, int] = {}
@@ -37,29 +41,37 @@ class SetUp:
     def order_missing(self, now: float) -> list[Command]:
         """Order every cold backend of the prefix; one that was ordered is warming and not ordered again."""
         commands: list[Command] = []
-        for backend in self._pool.backends[: self._pool.prefix]:
+        for backend, claim in self._wanted():
             if backend.state is BackendState.COLD and not backend.failing_until:
                 backend.incarnation += 1
                 backend.warming_since = now
                 self._pool.signal(backend, Signal.SETUP_ORDERED)
-                commands.append(WarmBackend(self._service_name, backend.index, backend.incarnation))
+                commands.append(WarmBackend(self._spec.name, backend.index, backend.incarnation, claim))
         return commands
+
+    def _wanted(self) -> Iterator[tuple[Backend, int | None]]:
+        """Go through the backends that shall be warm, with the claim to each where machines are shared."""
+        spec, rank = self._spec, 0
+        for backend in self._pool.backends[: self._pool.wanted]:
+            rank += not backend.is_hole
+            yield backend, max(0, rank - spec.prefix_min) if spec.shares_machines else None
 
     def renew(self, now: float) -> list[Command]:
         """Order once more what is warm and in use but gets no requests of ours, lest it decommission itself.
 
-        Whoever is warm leaves the order alone, but takes it as a sign that it is wanted.
+        Whoever is warm leaves the order alone, but takes it as a sign that it is wanted. Machines that are
+        shared are told of all that is in use, since claims end by themselves.
         """
         if now < self._renew_at:
             return []
         self._renew_at = now + _RENEW_S
         before, self._counts = self._counts, {}
         commands: list[Command] = []
-        for backend in self._pool.backends[: self._pool.prefix]:
+        for backend, claim in self._wanted():
             if backend.state is BackendState.WARM:
                 self._counts[backend.index] = backend.requests_count
-                if before.get(backend.index) == backend.requests_count:
-                    commands.append(WarmBackend(self._service_name, backend.index, backend.incarnation))
+                if claim is not None or before.get(backend.index) == backend.requests_count:
+                    commands.append(WarmBackend(self._spec.name, backend.index, backend.incarnation, claim))
         return commands
 
     def reported(self, backend: Backend, state: BackendState, setup_s: float | None, now: float) -> None:
@@ -68,15 +80,28 @@ class SetUp:
             self.duration_s += _WEIGHT_OF_NEWEST * (setup_s - self.duration_s)
         if state is BackendState.WARMING and backend.state is not BackendState.WARMING:
             backend.warming_since = now  # another frontend has ordered it
+        if state in (BackendState.WARM, BackendState.WARMING):
+            backend.failing_until = 0.0  # another frontend has tried again
+            backend.setup_refused = False
         if state is BackendState.WARM:
             backend.setup_failures_in_row = 0
         elif backend.state is BackendState.WARMING and state in (BackendState.COLD, BackendState.LOST):
             self._failed(backend, now)
 
-    def _failed(self, backend: Backend, now: float) -> None:
-        pause_s = min(_PAUSE_S_MAX, _PAUSE_S_MIN * 2.0**backend.setup_failures_in_row)
+    def refused(self, backend: Backend, incarnation: int, now: float) -> bool:
+        """Take in that a machine is full; False when it is news of another set-up than the present one."""
+        if backend.state is not BackendState.WARMING or backend.incarnation != incarnation:
+            return False
+        backend.incarnation -= 1  # it has not begun: whoever is let in next begins it
+        self._failed(backend, now, pause_s_max=_REFUSED_PAUSE_S_MAX)
+        backend.setup_refused = True
+        return self._pool.signal(backend, Signal.SETUP_FAILED)
+
+    def _failed(self, backend: Backend, now: float, pause_s_max: float = _PAUSE_S_MAX) -> None:
+        pause_s = min(pause_s_max, _PAUSE_S_MIN * 2.0**backend.setup_failures_in_row)
+        backend.setup_refused = False
         backend.setup_failures_in_row = min(backend.setup_failures_in_row + 1, 30)
-        backend.failing_until = now + pause_s
+        self._pool.pause(backend, now + pause_s)
 
     def give_up_overdue(self, now: float) -> bool:
         """Count set-ups that take far too long as failed; return whether there were any."""

@@ -204,6 +204,8 @@ class ServiceSpec:
     late_binding: LateBindingSpec = field(default_factory=LateBindingSpec)
     set_up_on_demand: bool = False
     """True where a sidecar or a provisioner can set backends up: they begin COLD. Else they begin WARM."""
+    shares_machines: bool = False
+    """Its backends stand on machines of a pool, which other services use, too."""
 
 
 @dataclass(frozen=True, slots=True)

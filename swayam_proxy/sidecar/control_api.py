@@ -14,9 +14,10 @@ from swayam_proxy.live.problem import Problem
 from swayam_proxy.sidecar.request import CONTROL_PATHS, ControlRequest
 
 LINK_PATH = CONTROL_PATHS + "control"
+STATE_PATH = CONTROL_PATHS + "state"
 LINK_PROTOCOL = b"swayam-control/1"
 BODY_BYTES_MAX = 4096
-_METHODS = {LINK_PATH: "GET", "/swayam/state": "GET", "/swayam/setup": "POST", "/swayam/retire": "POST"}
+_METHODS = {LINK_PATH: "GET", STATE_PATH: "GET", "/swayam/setup": "POST", "/swayam/retire": "POST"}
 _BEARER = re.compile(rb"Bearer +([\x21-\x7e]+)", re.IGNORECASE)
 _PHRASES = {
     200: "OK",
@@ -35,8 +36,8 @@ _SAFE_COUNT_MAX = 10**18
 class Controlled(Protocol):
     """What the requests act on."""
 
-    def ask_setup(self, incarnation: int | None) -> None:
-        """Set up if cold."""
+    def ask_setup(self, incarnation: int | None) -> bool:
+        """Set up if cold; False when there is no room."""
 
     def ask_retire(self, incarnation: int | None) -> bool:
         """Begin to decommission the set-up of that number."""
@@ -96,14 +97,15 @@ def refusal_of(request: ControlRequest, peer: str, token: str | None) -> Reply |
 
 def answer(request: ControlRequest, body: bytes, controlled: Controlled) -> Reply:
     """Do what a good request asks, and answer it."""
-    if request.path == "/swayam/state":
+    if request.path == STATE_PATH:
         return Reply(200, controlled.state())
     try:
         incarnation = incarnation_of(body)
     except ValueError as error:
         return Reply(400, {"error": str(error)})
     if request.path == "/swayam/setup":
-        controlled.ask_setup(incarnation)
+        if not controlled.ask_setup(incarnation):
+            return Reply(409, {"error": "the machine is full", **controlled.state()})
         return Reply(202, controlled.state())
     if incarnation is None:
         return Reply(400, {"error": 'write {"incarnation": N}: retiring must name what it retires'})

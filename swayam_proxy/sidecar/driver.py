@@ -8,10 +8,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from swayam_proxy.core.admission import Admission, Grant, HoldKey
-from swayam_proxy.core.control_lines import Cancel, Granted, Hold, Idle, Line, SetUpOrder, StateIs
+from swayam_proxy.core.control_lines import Cancel, Full, Granted, Hold, Idle, Line, SetUpOrder, StateIs
 from swayam_proxy.core.routing import RouteMatch
 from swayam_proxy.core.ticket import Ticket
 from swayam_proxy.core.vocabulary import (
@@ -30,8 +30,9 @@ from swayam_proxy.sidecar.lifecycle import Lifecycle, Order
 from swayam_proxy.sidecar.request import CONTROL_PATHS
 from swayam_proxy.sidecar.settings import SidecarSettings
 
-MODEL, CONTROL = "model", "control"
-"""The two services of a sidecar's data plane: the model server, and the sidecar itself."""
+MODEL, CONTROL = "model", "/swayam/"
+"""The two services of a sidecar's data plane: the model server, and the sidecar itself; no other service can
+have the second's name."""
 LINKS_COUNT_MAX = 1000
 _LONG_S = 3600.0
 _LOOK_S = 1.0
@@ -40,6 +41,19 @@ _BUSY = Refusal(RefusalReason.NO_BACKEND, 1.0)
 _TO_MODEL, _TO_CONTROL = RouteMatch(MODEL, ""), RouteMatch(CONTROL, "")
 
 _log = logging.getLogger("swayam.sidecar")
+
+
+class Room(Protocol):
+    """Whoever knows whether the machine has room for one more model server: `machine.Seat`."""
+
+    def claimed(self, claim: int | None, by: str) -> None:
+        """Take in that somebody wants this service here."""
+
+    def may_set_up(self, claim: int | None) -> bool:
+        """Say whether a set-up may begin; it then has room, or will have."""
+
+    def left(self) -> None:
+        """The model server has ended."""
 
 
 class SidecarTicket(Ticket):
@@ -60,8 +74,16 @@ class SidecarDriver:
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float],
         perform: Callable[[Order], None],
+        *,
+        name: str = MODEL,
+        room: Room | None = None,
     ) -> None:
-        """Begin with a cold server; `perform` carries out what its life needs."""
+        """Begin with a cold server; `perform` carries out what its life needs.
+
+        `name` is what the data plane calls it, `room` whoever must be asked before it is set up.
+        """
+        self.name = name
+        self._room = room
         self.clock = clock
         self.token = settings.token
         """What the control API asks for."""
@@ -102,8 +124,17 @@ class SidecarDriver:
 
     @property
     def services(self) -> tuple[ServiceSpec, ...]:
-        """What is served: promises are the frontends' business."""
-        return tuple(ServiceSpec(name, (), Sla(_LONG_S, 0.5)) for name in (MODEL, CONTROL))
+        """What is served."""
+        return tuple(spec_of(name) for name in (self.name, CONTROL))
+
+    def sidecar_of(self, service_name: str) -> "SidecarDriver":
+        """Return who runs a service: there is but one here, whatever frontends call it."""
+        del service_name
+        return self
+
+    def machine_state(self) -> dict[str, Any] | None:
+        """Return what is the case on the machine as a whole: that is not known here."""
+        return None
 
     def route(self, host: str, path: str, fields: Iterable[tuple[bytes, bytes]] = ()) -> RouteMatch:
         """Tell requests for the sidecar from those for the model server."""
@@ -220,18 +251,29 @@ class SidecarDriver:
                     self._send(self.admission.hold((link.frontend, hold_id), age_s, now))
             case Cancel(hold_id):
                 self._send(self.admission.cancel((link.frontend, hold_id), now), tell_idle=True)
-            case SetUpOrder(incarnation):
+            case SetUpOrder(incarnation, claim):
                 before = self._told
-                self.ask_setup(incarnation)
-                if self._told == before:
+                if not self.ask_setup(incarnation, claim, link.frontend):
+                    link.say(Full(incarnation))
+                elif self._told == before:
                     link.say(StateIs(self.life.state, self.life.incarnation, self.life.setup_s))
             case _:
                 pass
 
-    def ask_setup(self, incarnation: int | None) -> None:
-        """Set up if cold; nothing is set up by a sidecar that is about to end."""
-        if not self._ending:
-            self._orders(self.life.ask_setup(self.clock(), incarnation))
+    def ask_setup(self, incarnation: int | None, claim: int | None = None, by: str = "") -> bool:
+        """Set up if cold; False when the machine is full.
+
+        Nothing is set up by a sidecar that is about to end.
+        """
+        if self._ending:
+            return True
+        room = self._room
+        if room is not None:
+            room.claimed(claim, by)
+            if self.life.would_begin(incarnation) and not room.may_set_up(claim):
+                return False
+        self._orders(self.life.ask_setup(self.clock(), incarnation))
+        return True
 
     def ask_retire(self, incarnation: int | None) -> bool:
         """Begin to decommission the set-up of that number."""
@@ -284,9 +326,11 @@ class SidecarDriver:
         self._orders(self.life.server_unreachable(self.clock(), has_ended=has_ended))
 
     def server_stopped(self) -> None:
-        """It was ordered to stop, and has."""
+        """It was ordered to stop, or killed, and has ended."""
         self.life.server_stopped()
         self._settle()
+        if self._room is not None and self.life.state is BackendState.COLD:
+            self._room.left()
 
     # -- inside --
 
@@ -358,3 +402,8 @@ class SidecarDriver:
             link.abort()
         if not self._ending:
             self._loop.call_later(_LOOK_S, self._look)
+
+
+def spec_of(name: str) -> ServiceSpec:
+    """Return what the data plane needs to know of a service: promises are the frontends' business."""
+    return ServiceSpec(name, (), Sla(_LONG_S, 0.5))

@@ -4,7 +4,7 @@ itself.
 What differs from a proxy's exchange, and nothing else: busy answers, two fields on answers, control requests.
 """
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from swayam_proxy.core.control_lines import FRONTEND_NAME
 from swayam_proxy.core.vocabulary import BackendState, Refusal
@@ -15,13 +15,14 @@ from swayam_proxy.live.exchange import Exchange
 from swayam_proxy.live.problem import Problem
 from swayam_proxy.live.response_plan import ResponsePlan
 from swayam_proxy.live.upstream import UpstreamConnection
-from swayam_proxy.sidecar.control_api import LINK_PATH, Reply, answer, refusal_of
+from swayam_proxy.sidecar.control_api import LINK_PATH, STATE_PATH, Reply, answer, refusal_of
 from swayam_proxy.sidecar.control_link import ControlLink
 from swayam_proxy.sidecar.driver import LINKS_COUNT_MAX, SidecarTicket
 from swayam_proxy.sidecar.request import ControlRequest, SidecarPlan, SidecarPlanner
 
 if TYPE_CHECKING:
     from swayam_proxy.sidecar.driver import SidecarDriver
+    from swayam_proxy.sidecar.machine import MachineDriver
 
 _IDLE_LINE = b"Swayam-Idle: 1\r\n"
 _SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: swayam-control/1\r\n\r\n"
@@ -51,7 +52,7 @@ class SidecarExchange(Exchange):
 
     __slots__ = ()
 
-    driver: "SidecarDriver"
+    driver: "SidecarDriver | MachineDriver"
     plan: SidecarPlan
     connection: "SidecarConnection"
 
@@ -74,7 +75,9 @@ class SidecarExchange(Exchange):
     def refused(self, refusal: Refusal, outcome: str) -> None:
         """Answer busy, before the model server has seen anything."""
         del refusal
-        self.answer_problem(BusyAnswer(self.driver.life.state), outcome)
+        sidecar = self.driver.sidecar_of(self.service.name)
+        assert sidecar is not None, "it has just refused"
+        self.answer_problem(BusyAnswer(sidecar.life.state), outcome)
 
     def take_part(self, part: bytes, *, whole: bool) -> None:
         """Take the next part of the body's content."""
@@ -93,34 +96,50 @@ class SidecarExchange(Exchange):
         took_ms = (self.clock() - self.sent_at) * 1000.0
         self.answer_tail = b"Server-Timing: exec;dur=%.3f\r\n%b" % (took_ms, self.answer_tail)
         ticket = self.ticket
-        if isinstance(ticket, SidecarTicket) and self.driver.nobody_waits():
+        if isinstance(ticket, SidecarTicket) and self._nobody_waits(ticket):
             ticket.is_hinted = True
             self.answer_tail = _IDLE_LINE + self.answer_tail
         super().whole_answer(upstream, plan, body)
+
+    def _nobody_waits(self, ticket: SidecarTicket) -> bool:
+        sidecar = self.driver.sidecar_of(ticket.service_name)
+        return sidecar is not None and sidecar.nobody_waits()
 
     # -- requests for the sidecar --
 
     def _control(self, control: ControlRequest, body: bytes) -> None:
         self.held = b""
         reply = refusal_of(control, self.connection.peer, self.driver.token)
-        if reply is None and control.path == LINK_PATH:
-            reply = self._open_link(control)
-        elif reply is None:
-            reply = answer(control, body, self.driver)
+        if reply is None:
+            reply = self._obey(control, body)
         if reply is not None:
             self.answer_problem(reply, "ok" if reply.status < 400 else "bad_request")
 
-    def _open_link(self, control: ControlRequest) -> Reply | None:
+    def _obey(self, control: ControlRequest, body: bytes) -> Reply | None:
+        """Do what a request asks that may be made; None when its connection has been handed over."""
+        sidecar = self.driver.sidecar_of(control.service)
+        if sidecar is None:
+            whole = self.driver.machine_state()
+            assert whole is not None, "only a machine has several services"
+            if control.path == STATE_PATH and not control.service:
+                return Reply(200, whole)
+            todo = "name one of them in Swayam-Service"
+            return Reply(404, {"error": f"no such service; {todo}", "services": sorted(whole["services"])})
+        if control.path == LINK_PATH:
+            return self._open_link(control, sidecar)
+        return answer(control, body, sidecar)
+
+    def _open_link(self, control: ControlRequest, sidecar: "SidecarDriver") -> Reply | None:
         """Hand the connection over to the lines of a frontend."""
         frontend = control.frontend.decode("latin-1")
         if not FRONTEND_NAME.match(frontend):
             return Reply(400, {"error": "Swayam-Frontend: 1 to 64 of A-Z a-z 0-9 . _ -"})
-        if self.driver.links_count >= LINKS_COUNT_MAX:
+        if sidecar.links_count >= LINKS_COUNT_MAX:
             return Reply(503, {"error": "too many frontends"})
-        link = ControlLink(frontend, self.driver, self.clock())
+        link = ControlLink(frontend, sidecar, self.clock())
         self.connection.write(_SWITCHED)
         self._ended(101, "ok", "", self.clock())
-        self.connection.hand_over(link)
+        self.connection.hand_over(link, sidecar)
         return None
 
 
@@ -131,7 +150,7 @@ class SidecarConnection(ClientConnection):
 
     exchange_class = SidecarExchange
 
-    def hand_over(self, link: ControlLink) -> None:
+    def hand_over(self, link: ControlLink, sidecar: "SidecarDriver") -> None:
         """Let another protocol have the connection from here on."""
         pending, self.pending = self.pending, b""
         self.state = CLOSING
@@ -139,7 +158,7 @@ class SidecarConnection(ClientConnection):
         shared.connections.discard(self)
         self.transport.set_protocol(link)
         link.connection_made(self.transport)
-        cast("SidecarDriver", shared.driver).link_opened(link)
+        sidecar.link_opened(link)
         if pending:
             link.data_received(pending)
         shared.on_connection_closed()

@@ -125,10 +125,14 @@ class Lifecycle:
         """
         if self.state is _WARM:
             self.idle_since = now
-        if self.state is not _COLD or (incarnation is not None and incarnation <= self.incarnation):
+        if not self.would_begin(incarnation):
             return []
         self.state = next_state(self.state, Signal.SETUP_ASKED)
         return self._start(now)
+
+    def would_begin(self, incarnation: int | None = None) -> bool:
+        """Say whether an order would begin a set-up now."""
+        return self.state is _COLD and (incarnation is None or incarnation > self.incarnation)
 
     def ask_retire(self, now: float, incarnation: int | None = None) -> bool:
         """Begin to decommission, if `incarnation` is the present one and not just being set up.

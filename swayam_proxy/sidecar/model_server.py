@@ -69,6 +69,7 @@ class ModelServer:
                 self.watcher.server_stopped()
             case Order.KILL:
                 await self._end_child(0.0)
+                self.watcher.server_stopped()
 
     async def _start(self) -> None:
         server = self._server

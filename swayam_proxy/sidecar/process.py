@@ -1,4 +1,5 @@
-"""One sidecar process: puts the pieces together, runs them, and ends them in order.
+"""One sidecar process, before one model server or those of a machine: puts the pieces together, runs them,
+and ends them in order.
 
 Knows signals and the order of things. The end is a decommission: frontends are told first, requests that run
 may end, the model server is stopped, and then nobody listens any more.
@@ -25,9 +26,10 @@ from swayam_proxy.live.start_failed import StartFailedError, cannot_listen
 from swayam_proxy.sidecar.control_api import BODY_BYTES_MAX
 from swayam_proxy.sidecar.driver import CONTROL, MODEL, SidecarDriver
 from swayam_proxy.sidecar.exchange import SidecarDataPlane
+from swayam_proxy.sidecar.machine import MachineDriver
 from swayam_proxy.sidecar.model_server import ModelServer
 from swayam_proxy.sidecar.output import BoundedOutput
-from swayam_proxy.sidecar.settings import SidecarSettings
+from swayam_proxy.sidecar.settings import MachineSettings, SidecarSettings
 
 _MODEL_BODY_BYTES_MAX = 1024**3
 """Frontends have their own, tighter bounds, and nothing is kept here."""
@@ -41,7 +43,11 @@ _END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(
-    settings: SidecarSettings, *, loop_name: str = "uvloop", log_level: str = "info", log_format: str = "text"
+    settings: SidecarSettings | MachineSettings,
+    *,
+    loop_name: str = "uvloop",
+    log_level: str = "info",
+    log_format: str = "text",
 ) -> int:
     """Run one sidecar until a signal ends it, and return the status: 0, or 1 when it was hurried.
 
@@ -63,7 +69,7 @@ def serve(
         return runner.run(run(settings))
 
 
-async def run(settings: SidecarSettings) -> int:
+async def run(settings: SidecarSettings | MachineSettings) -> int:
     """Start a sidecar on the running loop, wait for a signal or its parent's end, and end it."""
     loop = asyncio.get_running_loop()
     asked_to_end, hurried = asyncio.Event(), asyncio.Event()
@@ -97,24 +103,51 @@ async def run(settings: SidecarSettings) -> int:
 
 
 class Sidecar:
-    """The live pieces of one sidecar."""
+    """The live pieces of one process, before one model server or the several of a machine."""
 
-    def __init__(self, settings: SidecarSettings, loop: asyncio.AbstractEventLoop) -> None:
-        """Put the pieces together; `StartFailedError` when the output file cannot be opened."""
+    def __init__(self, settings: SidecarSettings | MachineSettings, loop: asyncio.AbstractEventLoop) -> None:
+        """Put the pieces together; `StartFailedError` when an output file cannot be opened."""
         self._settings = settings
+        self._outputs: list[BoundedOutput] = []
+        self._servers: list[ModelServer] = []
+        self._warm_count = 0
         self._cold = asyncio.Event()
+        self.driver: SidecarDriver | MachineDriver
+        if isinstance(settings, SidecarSettings):
+            server = self._model_server(settings)
+            self.driver = SidecarDriver(settings, loop, time.monotonic, server.perform)
+            self._join(self.driver, server)
+        else:
+            self.driver = machine = MachineDriver(settings.room_count, settings.token, time.monotonic)
+            for name, each in settings.services:
+                server = self._model_server(each)
+                seat = machine.seat(name, server.perform)
+                sidecar = SidecarDriver(each, loop, time.monotonic, seat.perform, name=name, room=seat)
+                machine.add(sidecar)
+                self._join(sidecar, server)
+        self._data_plane = SidecarDataPlane(self.driver, live_settings(settings), self)
+
+    def _model_server(self, settings: SidecarSettings) -> ModelServer:
         path = settings.server.output_path
         try:
-            self._output = BoundedOutput(path)
+            output = BoundedOutput(path)
         except OSError as error:
-            todo = "choose another file for --output, or make this one writable"
+            todo = "choose another file for its output, or make this one writable"
             raise StartFailedError(f"cannot write {path}: {error.strerror}", todo) from None
-        self._server = ModelServer(settings.server, settings.health, self._output)
-        self.driver = SidecarDriver(settings, loop, time.monotonic, self._server.perform)
-        self._server.watcher = self.driver
-        self._data_plane = SidecarDataPlane(self.driver, live_settings(settings), self)
-        self.driver.on_cold = self._cold.set
-        self.driver.on_moved = lambda address: self._data_plane.forget_backend(MODEL, address)
+        self._outputs.append(output)
+        self._servers.append(server := ModelServer(settings.server, settings.health, output))
+        return server
+
+    def _join(self, sidecar: SidecarDriver, server: ModelServer) -> None:
+        server.watcher = sidecar
+        sidecar.on_cold = self._one_cold
+        sidecar.on_moved = lambda address: self._data_plane.forget_backend(sidecar.name, address)
+        self._warm_count += 1
+
+    def _one_cold(self) -> None:
+        self._warm_count -= 1
+        if not self._warm_count:
+            self._cold.set()
 
     def record(self, request: RequestRecord) -> None:
         """Requests are counted by the driver and logged by the frontends."""
@@ -140,24 +173,24 @@ class Sidecar:
             return  # what is left is cut by `stop`
 
     async def stop(self) -> None:
-        """End whatever is left, the model server above all."""
+        """End whatever is left, the model servers above all."""
         self.driver.stop()
-        await self._server.close(0.0)
+        await asyncio.gather(*(server.close(0.0) for server in self._servers))
         await self._data_plane.stop()
-        self._output.close()
+        for output in self._outputs:
+            output.close()
 
 
-def live_settings(settings: SidecarSettings) -> LiveSettings:
+def live_settings(settings: SidecarSettings | MachineSettings) -> LiveSettings:
     """Return what the data plane is told: frontends are trusted in what they say of their clients."""
-    services = (
-        ServiceSettings(MODEL, _TIMEOUTS, _MODEL_BODY_BYTES_MAX),
-        ServiceSettings(CONTROL, Timeouts(), BODY_BYTES_MAX),
-    )
+    served = settings.services if isinstance(settings, MachineSettings) else ((MODEL, settings),)
+    services = [ServiceSettings(name, _TIMEOUTS, _MODEL_BODY_BYTES_MAX) for name, _ in served]
+    slots_max = max(each.slots for _, each in served)
     return LiveSettings(
         listen=(ListenSettings(settings.host, settings.port),),
         admin=AdminSettings(),
-        services=services,
-        limits=Limits(idle_connections_per_backend_max=max(64, settings.slots)),
+        services=(*services, ServiceSettings(CONTROL, Timeouts(), BODY_BYTES_MAX)),
+        limits=Limits(idle_connections_per_backend_max=max(64, slots_max)),
         timeouts=_TIMEOUTS,
         trusted_proxies=(ip_network("0.0.0.0/0"), ip_network("::/0")),
     )

@@ -12,6 +12,7 @@ from swayam_proxy.live.request_head import RequestHead
 from swayam_proxy.live.request_plan import RequestPlan, RequestPlanner
 
 CONTROL_PATHS = "/swayam/"
+SERVICE_FIELD = b"swayam-service"
 _GRANT = re.compile(rb"([A-Za-z0-9._-]{1,64})/([1-9][0-9]{0,17})")
 
 
@@ -24,6 +25,8 @@ class ControlRequest:
     upgrade: bytes
     authorization: bytes
     frontend: bytes
+    service: str = ""
+    """Which of a machine's services is meant."""
 
 
 class SidecarPlan(RequestPlan):
@@ -43,6 +46,7 @@ class SidecarPlan(RequestPlan):
                 head.upgrade,
                 _last(head, b"authorization"),
                 _last(head, b"swayam-frontend"),
+                _last(head, SERVICE_FIELD).decode("latin-1"),
             )
 
 

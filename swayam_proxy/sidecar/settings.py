@@ -1,5 +1,5 @@
 """What a sidecar is told: where it listens, what it stands before, how many requests at once, how long things
-may take.
+may take; and the same for the sidecars of a machine.
 
 Plain data, made from the command line. All times in seconds.
 """
@@ -62,3 +62,16 @@ class SidecarSettings:
     """How long a granted slot waits for its request."""
     life: LifeSettings = field(default_factory=LifeSettings)
     health: HealthSettings = field(default_factory=HealthSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSettings:
+    """Everything that one process before several model servers needs."""
+
+    services: tuple[tuple[str, SidecarSettings], ...]
+    """Name and settings of each; where they listen and their token are the machine's business."""
+    room_count: int
+    """So many of their model servers may run at a time."""
+    host: str = "127.0.0.1"
+    port: int = 0
+    token: str | None = field(default=None, repr=False)

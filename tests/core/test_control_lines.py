@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from swayam_proxy.core.control_lines import (
     LINE_BYTES_MAX,
     Cancel,
+    Full,
     Granted,
     Hold,
     Idle,
@@ -26,6 +27,8 @@ EXAMPLES = [
     (b"hold 17 250.500", Hold(17, 0.2505)),
     (b"cancel 17", Cancel(17)),
     (b"setup 4", SetUpOrder(4)),
+    (b"setup 4 0", SetUpOrder(4, 0)),
+    (b"full 4", Full(4)),
     (b"grant 17 50.000", Granted(17, 0.05)),
     (b"idle", Idle()),
     (b"state WARM 3 2750.000", StateIs(BackendState.WARM, 3, 2.75)),
@@ -57,6 +60,11 @@ def test_lines_are_read_as_they_are_written(text: bytes, said: object) -> None:
         b"state WARM -1 -",
         b"cancel 99999999999999999999",
         b"grant 1",
+        b"setup",
+        b"setup 1 -1",
+        b"setup 1 1 1",
+        b"full",
+        b"full 1 1",
         b"ping x",
     ],
 )

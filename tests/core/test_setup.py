@@ -4,7 +4,7 @@ from swayam_proxy.core.commands import WarmBackend
 from swayam_proxy.core.lifecycle import REPORTED
 from swayam_proxy.core.pool import Pool
 from swayam_proxy.core.setup import SetUp
-from swayam_proxy.core.vocabulary import BackendSpec, BackendState, HealthSpec
+from swayam_proxy.core.vocabulary import BackendSpec, BackendState, HealthSpec, ServiceSpec, Sla
 
 COLD, WARMING, WARM, DRAINING, LOST = BackendState
 
@@ -12,9 +12,9 @@ COLD, WARMING, WARM, DRAINING, LOST = BackendState
 class Rules:
     """A pool of cold backends and its set-up."""
 
-    def __init__(self, count: int = 3, expected_s: float = 2.0) -> None:
+    def __init__(self, count: int = 3, expected_s: float = 2.0, **spec: object) -> None:
         self.pool = Pool(tuple(BackendSpec(f"b{k}") for k in range(count)), HealthSpec(), COLD)
-        self.setup = SetUp("m", self.pool, expected_s)
+        self.setup = SetUp(ServiceSpec("m", (), Sla(1.0, 0.99), setup_s=expected_s, **spec), self.pool)  # type: ignore[arg-type]
         self.pool.set_prefix(count)
 
     def report(self, index: int, state: BackendState, now: float, setup_s: float | None = None) -> None:
@@ -83,3 +83,50 @@ def test_failed_set_up_pauses_longer_each_time() -> None:
         pauses.append(rules.pool.at(1).failing_until - begin - 1.0)
         assert rules.setup.order_missing(begin + 1.1) == []
     assert pauses == sorted(set(pauses))
+
+
+def test_a_full_machine_is_passed_over_and_asked_again_soon() -> None:
+    """A refusal makes a hole at once, without a set-up having been counted; its pauses stay short; news of an
+    earlier set-up says nothing; and whoever is let in after all, by another's order, is no hole any more.
+    """
+    rules = Rules(2)
+    backend = rules.pool.at(1)
+    for begin, pause_s in ((0.0, 1.0), (10.0, 2.0), (20.0, 4.0), (30.0, 5.0), (40.0, 5.0)):
+        backend.failing_until = 0.0
+        assert rules.setup.order_missing(begin)[0] == WarmBackend("m", 1, 1)
+        assert not rules.setup.refused(backend, 7, begin)
+        assert rules.setup.refused(backend, 1, begin)
+        assert (backend.state, backend.incarnation, backend.setup_refused) == (COLD, 0, True)
+        assert backend.is_hole and backend.failing_until == begin + pause_s
+        assert not rules.setup.refused(backend, 1, begin), "once"
+    rules.report(1, WARMING, 41.0)
+    assert not backend.is_hole and not backend.setup_refused
+
+
+def test_orders_to_shared_machines_tell_how_much_they_are_wanted() -> None:
+    """Claims count the backends beyond the least number, holes left out; all that is in use is told again."""
+    rules = Rules(5, prefix_min=1, shares_machines=True)
+    rules.report(2, DRAINING, 0.0)
+    assert rules.setup.order_missing(0.0) == [WarmBackend("m", 1, 1, 0)] + [
+        WarmBackend("m", index, 1, index - 2) for index in (3, 4, 5)
+    ]
+    for index in (1, 3):
+        rules.report(index, WARM, 3.0)
+    assert rules.setup.renew(4.0) == [WarmBackend("m", 1, 1, 0), WarmBackend("m", 3, 1, 1)]
+    rules.pool.book(rules.pool.at(1))
+    assert len(rules.setup.renew(6.0)) == 2, "requests do not say how much it is wanted"
+
+
+def test_a_warm_backend_beyond_helps_out_until_its_place_is_not_needed() -> None:
+    """Where the first of two is set up again, the prefix reaches over to the next warm one, which is not
+    wanted for itself; once the first is warm, it is left alone.
+    """
+    rules = Rules(4)
+    for index in (2, 3, 4):
+        rules.report(index, WARM, 0.0)
+    wanted = rules.pool.prefix_with(2, counting_coming=True)
+    assert (wanted, rules.pool.reaching_over(wanted, 2)) == (2, 3)
+    rules.pool.set_prefix(3, wanted)
+    assert rules.setup.order_missing(0.0) == [WarmBackend("m", 1, 1)]
+    rules.report(1, WARM, 1.0)
+    assert rules.pool.reaching_over(2, 2) == 2

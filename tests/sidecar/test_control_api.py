@@ -14,10 +14,12 @@ class Controlled:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, int | None]] = []
+        self.has_room = True
 
-    def ask_setup(self, incarnation: int | None) -> None:
+    def ask_setup(self, incarnation: int | None) -> bool:
         """Remember."""
         self.asked.append(("setup", incarnation))
+        return self.has_room
 
     def ask_retire(self, incarnation: int | None) -> bool:
         """Remember; set-up 3 is the present one."""
@@ -137,3 +139,12 @@ def test_incarnation_is_bounded() -> None:
 def test_grant(value: bytes, key: tuple[str, int] | None) -> None:
     """A grant is a frontend's name and the number of its hold, or nothing."""
     assert grant_of(value) == key
+
+
+def test_a_full_machine_refuses_a_set_up() -> None:
+    """There is no room: 409, with the reason and the state."""
+    controlled = Controlled()
+    controlled.has_room = False
+    status, content = content_of(answer(request("POST", "/swayam/setup"), b"", controlled))
+    assert (status, content["error"]) == (409, "the machine is full")
+    assert content["state"] == "WARM"

@@ -1,0 +1,134 @@
+"""Which services of one machine may be set up: never more at a time than it has room for, and who gives way.
+
+Pure rules, run by the process that stands before a machine's model servers and by the simulator. A service
+takes room from the order to set it up until its model server has ended. Where there is none, in this order:
+
+1. A service that nobody wants gives way: it runs nothing and was not asked for in the last seconds.
+2. A service that is wanted less gives way. Every order carries its claim: 0 while the service has no more
+   backends than its least number, then 1, 2, ... for each further one. A claim of 0 displaces any other; for
+   the rest the claims must differ by two, after which neither of both displaces the other again.
+3. The order is refused: the machine is full.
+
+So no service is kept below its least number by others that are above theirs, and what room is left over is
+shared as evenly as the loads ask for. A service that gives way drains: none of its requests fails.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from swayam_proxy.core.vocabulary import BackendState
+
+SPARE_S = 5.0
+"""Frontends order anew every two seconds what they want: two such orders may be lost."""
+CLAIM_NONE = 1
+"""The claim of an order that tells none."""
+_CLAIMS_APART = 2
+_CLAIM_S = 6.0
+
+
+class Answer(Enum):
+    """What becomes of an order to set a service up."""
+
+    GO = auto()
+    """There is room, which is its own from now on."""
+    WAIT = auto()
+    """Another service gives way; the room will be its own."""
+    FULL = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Occupant:
+    """A service that takes room, as its sidecar sees it now."""
+
+    name: str
+    state: BackendState
+    is_busy: bool
+    """It runs a request, or has leased a slot, or requests wait for one."""
+    wanted_at: float
+    """When it last ran a request, or was asked for."""
+
+
+class Machine:
+    """The room of one machine."""
+
+    __slots__ = ("_claims", "_inside", "_waiting", "room_count")
+
+    def __init__(self, room_count: int) -> None:
+        """Have room for so many services at a time, and none of them inside."""
+        self.room_count = room_count
+        self._inside: set[str] = set()
+        self._waiting: list[str] = []
+        self._claims: dict[str, dict[str, tuple[int, float]]] = {}
+        """By service and by who told it: the claim, and until when it holds."""
+
+    @property
+    def inside(self) -> frozenset[str]:
+        """The services that take room."""
+        return frozenset(self._inside)
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The services that others make way for, first come, first served."""
+        return tuple(self._waiting)
+
+    def claimed(self, name: str, claim: int, by: str, now: float) -> None:
+        """Take in how much a frontend wants a service here; it holds for some seconds."""
+        self._claims.setdefault(name, {})[by] = (claim, now + _CLAIM_S)
+
+    def claim_of(self, name: str, now: float) -> int:
+        """Return the strongest claim that was told of late."""
+        told = self._claims.get(name, {})
+        for by in [by for by, (_, until) in told.items() if until <= now]:
+            del told[by]
+        return min((claim for claim, _ in told.values()), default=CLAIM_NONE)
+
+    def ask(self, name: str, claim: int, occupants: list[Occupant], now: float) -> tuple[Answer, str | None]:
+        """Let a cold service in, if it may; return also who gives way for it, where somebody must begin to.
+
+        `occupants` are those inside.
+        """
+        if name in self._inside:
+            return Answer.GO, None
+        if name in self._waiting:
+            return Answer.WAIT, None
+        if len(self._inside) < self.room_count:
+            self._inside.add(name)
+            return Answer.GO, None
+        leaving_count = sum(each.state is BackendState.DRAINING for each in occupants)
+        if leaving_count > len(self._waiting):
+            self._waiting.append(name)
+            return Answer.WAIT, None
+        victim = self._who_gives_way(claim, occupants, now)
+        if victim is None:
+            return Answer.FULL, None
+        self._waiting.append(name)
+        return Answer.WAIT, victim
+
+    def left(self, name: str) -> str | None:
+        """Take in that a service's model server has ended; return who may be started in its room."""
+        if name in self._waiting:
+            self._waiting.remove(name)  # given up before its turn came
+            return None
+        if name not in self._inside:
+            return None
+        self._inside.remove(name)
+        if not self._waiting:
+            return None
+        following = self._waiting.pop(0)
+        self._inside.add(following)
+        return following
+
+    def _who_gives_way(self, claim: int, occupants: list[Occupant], now: float) -> str | None:
+        candidates = [
+            (not each.is_busy, self.claim_of(each.name, now), now - each.wanted_at, each.name)
+            for each in occupants
+            if each.state is BackendState.WARM
+        ]
+        spare = [
+            (unwanted_s, name) for idle, _, unwanted_s, name in candidates if idle and unwanted_s >= SPARE_S
+        ]
+        if spare:
+            return max(spare)[1]
+        least = 1 if claim == 0 else claim + _CLAIMS_APART
+        weaker = [each for each in candidates if each[1] >= least]
+        return max(weaker)[3] if weaker else None
