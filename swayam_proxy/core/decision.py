@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from math import sqrt
 
 from swayam_proxy.core.late_binding import holds_for
-from swayam_proxy.core.model.capacity import Capacity, least_backends
+from swayam_proxy.core.model.capacity import Capacity
+from swayam_proxy.core.model.capacity_cells import least_backends_nearly
 from swayam_proxy.core.model.execution import ExecutionSummary, ServiceTime, fit
 from swayam_proxy.core.model.load import AUTO_QUANTILE, Forecast
 from swayam_proxy.core.vocabulary import (
@@ -82,7 +83,7 @@ class DecisionInputs:
     needs_before: int = 0
     """In force until now."""
     search_from: int | None = None
-    """Where the search for n begins: its time depends on it, and the shares from the sixth digit on."""
+    """Where the search for n begins: its time depends on it, and of the answer at most the sixth digit."""
 
 
 def decide(terms: DecisionTerms, inputs: DecisionInputs) -> Decision:
@@ -105,7 +106,7 @@ def capacity_at(
     load_per_s: float,
 ) -> Capacity:
     """Return what the model says for a load, all else being as it is."""
-    return least_backends(
+    return least_backends_nearly(
         load_per_s,
         service,
         terms.sla.response_time_s,

@@ -10,18 +10,15 @@ join-idle-queue (Lu et al., 2011) for the hints.
 """
 
 from swayam_proxy.core.commands import CancelHold, Command, PlaceHold
+from swayam_proxy.core.model import waiting_late
 from swayam_proxy.core.pool import Backend, Pool
 from swayam_proxy.core.queueing import RequestQueue
 from swayam_proxy.core.ticket import Ticket
 from swayam_proxy.core.vocabulary import LateBindingSpec, Rng
 
-_HOLDS_COUNT = 3
-_HOLDS_COUNT_TIGHT = 6
-_TIGHT = 2.5
-
 
 def holds_for(spec: LateBindingSpec, response_time_s: float, execution_mean_s: float) -> int:
-    """Return at how many backends a request is held.
+    """Return at how many backends a request is held: as configured, or what the model takes to be best.
 
     Three holds are as good as a central queue from thresholds of about three executions on, at some six
     messages a request; a tighter promise is worth the messages of six (20 erlangs, 99 % within two
@@ -29,7 +26,7 @@ def holds_for(spec: LateBindingSpec, response_time_s: float, execution_mean_s: f
     """
     if spec.holds_count is not None:
         return spec.holds_count
-    return _HOLDS_COUNT if response_time_s >= _TIGHT * execution_mean_s else _HOLDS_COUNT_TIGHT
+    return waiting_late.holds_for(response_time_s, execution_mean_s)
 
 
 class LateBinding:
@@ -53,7 +50,7 @@ class LateBinding:
         self._spec = spec
         self._pool = pool
         self._rng = rng
-        self.holds_count = spec.holds_count or _HOLDS_COUNT
+        self.holds_count = spec.holds_count or waiting_late.HOLDS_COUNT
         self._hints: dict[int, None] = {}
         """Indices that fell idle, the latest last."""
         self._busy_until: dict[int, float] = {}

@@ -105,6 +105,17 @@ class Fleet:
         self._engine.call_at(self._engine.now + backend.setup_s, self._set_up_ended, index, backend.life)
         return True
 
+    def renew(self, index: int, incarnation: int) -> bool:
+        """Let a backend hear that its present set-up is still wanted: it stays for another while.
+
+        Return whether it is warm by that set-up; else it has heard nothing.
+        """
+        backend = self.backends[index]
+        if backend.state is not WARM or backend.incarnation != incarnation:
+            return False
+        backend.last_end_s = max(backend.last_end_s, self._engine.now)
+        return True
+
     def _setup_time_s(self) -> float:
         sigma = self._setup_sigma
         if sigma == 0.0 or self._setup_s == 0.0:

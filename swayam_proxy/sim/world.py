@@ -231,9 +231,11 @@ class World:
                     self._road.send(number, ticket)
                 case RejectRequest(ticket, _):
                     self._end(ticket.owner, REFUSED)
-                case WarmBackend():
-                    when = self._engine.now + self._network.delay_s()
-                    self._engine.call_at(when, self._set_up, number, command)
+                case WarmBackend(_, index, incarnation):
+                    # an order for what is warm only keeps it from idling: nobody waits for an answer
+                    if not self._fleet.renew(index, incarnation):
+                        when = self._engine.now + self._network.delay_s()
+                        self._engine.call_at(when, self._set_up, number, command)
                 case PlaceHold():
                     self._road.place_hold(number, command)
                 case CancelHold():

@@ -8,7 +8,7 @@ answer is infeasible where the execution time (and the messages) alone break the
 that wait at backends would take hundreds of backends to save a few requests of a promise that is lost.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, inf, log
 
@@ -137,18 +137,3 @@ class _Search:
     def _lack(self, n: int, wanted: float) -> float:
         """Logarithm of what is missing to `most`, above what may be missing: about straight in n."""
         return log(max(self._most - self._known[n], 1e-12) / max(self._most - wanted, 1e-12))
-
-
-def prefix_for(needs: int, worths: Sequence[float]) -> int:
-    """Least prefix of backends whose worths add up to `needs` equal ones; one more than all if none does.
-
-    A backend's worth is its slots times its speed, over those of the equal backend that `needs` counts.
-    """
-    if needs <= 0:
-        return 0
-    total = 0.0
-    for index, worth in enumerate(worths, start=1):
-        total += worth
-        if total >= needs - 1e-9:
-            return index
-    return len(worths) + 1

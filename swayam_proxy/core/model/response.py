@@ -43,8 +43,13 @@ class ResponseTarget:
         """Share answered within the threshold when nobody waits: messages and execution alone."""
         return self._in_time(setting.round_trip_s if setting.policy in _WITH_MESSAGES else 0.0)
 
-    def attainment(self, rate_per_s: float, backends: Sequence[int], setting: Setting) -> Floats:
-        """Share of requests answered within the threshold at each number of equal backends."""
+    def attainment(
+        self, rate_per_s: float | Sequence[float], backends: Sequence[int], setting: Setting
+    ) -> Floats:
+        """Share of requests answered within the threshold at each number of equal backends.
+
+        One rate is that of all; else there is a rate for each.
+        """
         if self.lattice is None:
             return np.zeros(len(backends))
         return self.attainment_of(waiting_on(self.lattice, rate_per_s, backends, setting))

@@ -16,6 +16,7 @@ from math import inf
 import numpy as np
 
 from swayam_proxy.core.errors import ModelError
+from swayam_proxy.core.model.grid import Floats
 from swayam_proxy.core.model.lattice import Lattice
 from swayam_proxy.core.model.service_time import Distribution
 from swayam_proxy.core.model.setting import Setting, WaitingTimes
@@ -27,13 +28,13 @@ from swayam_proxy.core.model.waiting_retry import retry
 from swayam_proxy.core.vocabulary import DispatchPolicy
 
 
-def central_queue(lattice: Lattice, backends: list[int], erlangs: float, setting: Setting) -> WaitingTimes:
+def central_queue(lattice: Lattice, backends: list[int], erlangs: Floats, setting: Setting) -> WaitingTimes:
     """Solve one queue before all slots for each number of backends."""
     servers = np.array(backends, dtype=float)[:, None] * setting.slots
-    return waits_of(lattice, delays(lattice, servers, np.full_like(servers, erlangs), setting.dispersion))
+    return waits_of(lattice, delays(lattice, servers, erlangs, setting.dispersion))
 
 
-_OF_POLICY: dict[DispatchPolicy, Callable[[Lattice, list[int], float, Setting], WaitingTimes]] = {
+_OF_POLICY: dict[DispatchPolicy, Callable[[Lattice, list[int], Floats, Setting], WaitingTimes]] = {
     DispatchPolicy.RANDOM: random_dispatch,
     DispatchPolicy.LEAST_OUTSTANDING: own_counts,
     DispatchPolicy.P2C: own_counts,
@@ -45,12 +46,17 @@ _OF_POLICY: dict[DispatchPolicy, Callable[[Lattice, list[int], float, Setting], 
 
 
 def waiting_on(
-    lattice: Lattice, rate_per_s: float, backends: Sequence[int], setting: Setting
+    lattice: Lattice, rate_per_s: float | Sequence[float], backends: Sequence[int], setting: Setting
 ) -> WaitingTimes:
-    """Return the waiting times at each number of equal backends, on a lattice already laid."""
-    if not 0.0 <= rate_per_s < inf or not backends or min(backends) < 1:
+    """Return the waiting times at each number of equal backends, on a lattice already laid.
+
+    One rate is that of all; else there is a rate for each.
+    """
+    rates = [rate_per_s] * len(backends) if isinstance(rate_per_s, int | float) else list(rate_per_s)
+    if not backends or min(backends) < 1 or not all(0.0 <= rate < inf for rate in rates):
         raise ModelError(f"waiting needs a rate >= 0 and backends >= 1, not {rate_per_s!r} and {backends!r}")
-    found = _OF_POLICY[setting.policy](lattice, list(backends), rate_per_s * lattice.service.mean_s, setting)
+    erlangs = np.array(rates)[:, None] * lattice.service.mean_s
+    found = _OF_POLICY[setting.policy](lattice, list(backends), erlangs, setting)
     assert np.isfinite(found.zero).all() and np.isfinite(found.masses).all()
     return found
 

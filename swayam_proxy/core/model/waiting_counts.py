@@ -48,12 +48,12 @@ _ROUNDS_MAX = 60
 _CLOSE = 2e-6
 
 
-def own_counts(lattice: Lattice, backends: list[int], erlangs: float, setting: Setting) -> WaitingTimes:
-    """Solve for each number of backends."""
+def own_counts(lattice: Lattice, backends: list[int], erlangs: Floats, setting: Setting) -> WaitingTimes:
+    """Solve for each number of backends and its load (a column)."""
     n = np.array(backends, dtype=float)[:, None]
     servers = n * setting.slots
     stable = erlangs < servers
-    zero, masses = _queue(lattice, servers, np.full_like(n, erlangs), setting.dispersion)
+    zero, masses = _queue(lattice, servers, erlangs, setting.dispersion)
     several = n[:, 0] > 1.0
     if setting.frontends_count > 1 and (stable[:, 0] & several).any():
         loads = np.where(stable, erlangs / servers, 0.5)

@@ -68,12 +68,12 @@ def holds_for(response_time_s: float, execution_mean_s: float) -> int:
     return HOLDS_COUNT_TIGHT if response_time_s < TIGHT_MEANS * execution_mean_s else HOLDS_COUNT
 
 
-def late_binding(lattice: Lattice, backends: list[int], erlangs: float, setting: Setting) -> WaitingTimes:
-    """Solve for each number of backends."""
+def late_binding(lattice: Lattice, backends: list[int], erlangs: Floats, setting: Setting) -> WaitingTimes:
+    """Solve for each number of backends and its load (a column)."""
     trip_s = setting.round_trip_s
     servers = np.array(backends, dtype=float)[:, None] * setting.slots
     z = peakedness(lattice.service, setting.dispersion)
-    misses = _misses(servers, np.full_like(servers, erlangs), z, setting)
+    misses = _misses(servers, erlangs, z, setting)
     idling = _IDLE_TRIPS * trip_s / lattice.service.mean_s
     loaded = erlangs * (1.0 + idling * (misses.all_busy + misses.missed))
     misses = _misses(servers, loaded, z, setting)

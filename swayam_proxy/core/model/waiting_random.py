@@ -36,19 +36,24 @@ def waits_of(lattice: Lattice, found: Delays) -> WaitingTimes:
     return WaitingTimes(zero, np.zeros_like(zero), masses, lattice.points_s)
 
 
-def random_dispatch(lattice: Lattice, backends: list[int], erlangs: float, setting: Setting) -> WaitingTimes:
-    """Solve for each number of backends."""
+def random_dispatch(lattice: Lattice, backends: list[int], erlangs: Floats, setting: Setting) -> WaitingTimes:
+    """Solve for each number of backends and its load (a column)."""
     n = np.array(backends, dtype=float)[:, None]
     slots = np.full_like(n, setting.slots)
     thinned = 1.0 + (setting.dispersion - 1.0) / float(n.min())
     return waits_of(lattice, delays(lattice, slots, erlangs / n, thinned))
 
 
-def join_idle_queue(lattice: Lattice, backends: list[int], erlangs: float, setting: Setting) -> WaitingTimes:
-    """Solve for each number of backends."""
+def join_idle_queue(lattice: Lattice, backends: list[int], erlangs: Floats, setting: Setting) -> WaitingTimes:
+    """Solve for each number of backends and its load (a column)."""
     n = np.array(backends, dtype=float)[:, None]
     slots = setting.slots
-    found_busy = np.array([[_finds_busy(k * slots, erlangs, setting.frontends_count)] for k in backends])
+    found_busy = np.array(
+        [
+            [_finds_busy(k * slots, load, setting.frontends_count)]
+            for k, load in zip(backends, erlangs[:, 0].tolist(), strict=True)
+        ]
+    )
     thinned = 1.0 + (setting.dispersion - 1.0) / float(n.min())
     found = delays(lattice, np.full_like(n, slots), found_busy * slots, thinned)
     stable = erlangs < n * slots

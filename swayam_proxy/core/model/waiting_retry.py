@@ -24,12 +24,13 @@ _STATES_MAX = 20_000
 _TAIL = 1e-9
 
 
-def retry(lattice: Lattice, backends: list[int], erlangs: float, setting: Setting) -> WaitingTimes:
-    """Solve for each number of backends."""
+def retry(lattice: Lattice, backends: list[int], erlangs: Floats, setting: Setting) -> WaitingTimes:
+    """Solve for each number of backends and its load (a column)."""
     trip_s = max(setting.round_trip_s, 1e-6 * lattice.service.mean_s)
-    rows = [_survival(lattice, n * setting.slots, erlangs, trip_s, setting.dispersion) for n in backends]
+    pairs = list(zip(backends, erlangs[:, 0].tolist(), strict=True))
+    rows = [_survival(lattice, n * setting.slots, load, trip_s, setting.dispersion) for n, load in pairs]
     survival = np.array(rows)
-    stable = np.array([erlangs < n * setting.slots for n in backends])
+    stable = np.array([load < n * setting.slots for n, load in pairs])
     return WaitingTimes(
         np.where(stable, 1.0 - survival[:, 0], 0.0),
         np.full(len(backends), setting.round_trip_s),

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from swayam_proxy.core.errors import ModelError
-from swayam_proxy.core.model.capacity import least_backends, prefix_for
+from swayam_proxy.core.model.capacity import least_backends
 from swayam_proxy.core.model.execution import ExecutionStatistics, ExecutionSummary, fit
 from swayam_proxy.core.model.response import ResponseTarget
 from swayam_proxy.core.model.service_time import LogNormal
@@ -107,15 +107,6 @@ def test_no_samples_and_one_sample_give_an_answer() -> None:
     assert (
         least_backends(400.0, fit(statistics.summary(0.0), 0.05, 0.3), 0.25, 0.99, policy=CENTRAL).needs >= 21
     )
-
-
-def test_prefix_counts_backends_for_what_they_are_worth() -> None:
-    """Half as fast is half a backend, four slots are four; what does not suffice is one past the end."""
-    assert prefix_for(3, [1.0] * 5) == 3
-    assert prefix_for(3, [0.5] * 8) == 6
-    assert prefix_for(7, [4.0, 1.0, 4.0]) == 3
-    assert prefix_for(3, [1.0, 1.0]) == 3
-    assert prefix_for(0, []) == 0
 
 
 @pytest.mark.parametrize(

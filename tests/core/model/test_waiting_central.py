@@ -22,7 +22,7 @@ def test_exponential_service_is_exact(n: int, erlangs: float) -> None:
     lattice = Lattice.of(Exponential(), 10.0, 16_384)
     t = lattice.points_s[1:]
     exact = 1.0 - erlang_c(n, erlangs) * np.exp(-(n - erlangs) * t)
-    assert np.abs(central_queue(lattice, [n], erlangs, POISSON).cdf(t)[0] - exact).max() < 1e-6
+    assert np.abs(central_queue(lattice, [n], np.array([[erlangs]]), POISSON).cdf(t)[0] - exact).max() < 1e-6
 
 
 @pytest.mark.parametrize("load", [0.3, 0.8])
@@ -31,7 +31,7 @@ def test_constant_service_is_exact(load: float) -> None:
     lattice = Lattice.of(LogNormal.of_mean_cv(1.0, 0.0), 10.0, 8_192)
     t = np.linspace(0.05, 9.7, 60)
     exact = np.array([md1_waits_at_most(x, load) for x in t])
-    assert np.abs(central_queue(lattice, [1], load, POISSON).cdf(t)[0] - exact).max() < 1e-6
+    assert np.abs(central_queue(lattice, [1], np.array([[load]]), POISSON).cdf(t)[0] - exact).max() < 1e-6
 
 
 @pytest.mark.parametrize("cv", [0.0, 0.3, 0.8])
@@ -39,7 +39,7 @@ def test_constant_service_is_exact(load: float) -> None:
 def test_one_server_has_the_pollaczek_khinchine_mean(cv: float, load: float) -> None:
     """M/G/1: the mean of the waiting time on the grid is lambda E[S^2] / (2 (1 - rho)), to 1e-6."""
     service = LogNormal.of_mean_cv(1.0, cv)
-    found = central_queue(Lattice.of(service, 130.0, 8_300), [1], load, POISSON)
+    found = central_queue(Lattice.of(service, 130.0, 8_300), [1], np.array([[load]]), POISSON)
     exact = load * service.second_moment / (2.0 * (1.0 - load))
     assert float(found.masses[0] @ found.delays_s) == pytest.approx(exact, rel=1e-6, abs=1e-6)
     assert mean_delay_s(service, 1.0, load) == pytest.approx(exact, rel=1e-9)
