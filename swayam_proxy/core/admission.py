@@ -124,10 +124,13 @@ class Admission:
 
     def next_wakeup(self) -> float:
         """When `expire` is due."""
-        return min(
-            next(iter(self._leases.values()), NEVER),
-            next(iter(self._holds.values()), NEVER),
-        )
+        # entries of a kind last equally long, so that the first of each ends first
+        due = NEVER
+        for held in (self._leases, self._holds):
+            for until in held.values():
+                due = min(due, until)
+                break
+        return due
 
     def expire(self, now: float) -> list[Grant]:
         """End the leases and holds whose time is over; return the grants that follow."""

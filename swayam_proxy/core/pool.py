@@ -176,9 +176,10 @@ class Pool:
         for backend in self.backends:
             if backend.index > prefix and found >= needs - _WORTH_SLACK:
                 break
-            if backend.state is BackendState.WARM and not backend.is_hole:
+            if backend.state is BackendState.WARM and not (backend.ejected_until or backend.failing_until):
                 found += backend.worth
-                prefix = max(prefix, backend.index)
+                if backend.index > prefix:
+                    prefix = backend.index
         return prefix
 
     def next_warm_after(self, index: int) -> Backend | None:
@@ -244,13 +245,14 @@ class Pool:
 
         The unit is a backend of the list's first slots and of mean speed.
         """
+        unit = self.backends[0].slots
         for backend in self.backends:
             speed = 1.0
             if backend.executions_count >= _EXECUTIONS_COUNT_MIN and backend.execution_s > 0.0:
                 ratio = execution_mean_s / backend.execution_s
                 if not 1.0 / _SPEED_BAND <= ratio <= _SPEED_BAND:
                     speed = min(_SPEED_MAX, max(_SPEED_MIN, ratio))
-            backend.worth = backend.slots / self.backends[0].slots * speed
+            backend.worth = backend.slots / unit * speed
 
     # -- health --
 

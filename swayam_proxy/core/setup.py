@@ -52,9 +52,12 @@ class SetUp:
     def _wanted(self) -> Iterator[tuple[Backend, int | None]]:
         """Go through the backends that shall be warm, with the claim to each where machines are shared."""
         spec, rank = self._spec, 0
+        if not spec.shares_machines:
+            yield from ((backend, None) for backend in self._pool.backends[: self._pool.wanted])
+            return
         for backend in self._pool.backends[: self._pool.wanted]:
             rank += not backend.is_hole
-            yield backend, max(0, rank - spec.prefix_min) if spec.shares_machines else None
+            yield backend, max(0, rank - spec.prefix_min)
 
     def renew(self, now: float) -> list[Command]:
         """Order once more what is warm and in use but gets no requests of ours, lest it decommission itself.

@@ -131,6 +131,7 @@ class SidecarRoad:
         world: Frontends,
         executions_s: list[float],
         slots: int,
+        frontends_count: int,
     ) -> None:
         """Put one sidecar before each backend."""
         self._engine = engine
@@ -139,6 +140,7 @@ class SidecarRoad:
         self._world = world
         self._executions_s = executions_s
         self._slots = slots
+        self._names = [str(number) for number in range(frontends_count)]
         self._admissions = [Admission(slots) for _ in fleet.backends]
         self._expires_at = [NEVER] * len(fleet.backends)
         self.messages_count = 0
@@ -155,7 +157,7 @@ class SidecarRoad:
             engine.call_at(now + self._network.delay_s(), self._world.refused, number, ticket)
             return
         self._end_promises(index)
-        grant = (str(number), ticket.grant) if ticket.grant else None
+        grant = (self._names[number], ticket.grant) if ticket.grant else None
         if not self._admissions[index].admit(now, grant):
             self.messages_count += 2
             engine.call_at(now + self._network.delay_s(), self._world.busy, number, ticket)
@@ -186,8 +188,12 @@ class SidecarRoad:
         index = hold.backend_index
         if self._fleet.backends[index].state is WARM:
             self._end_promises(index)
-            key = (str(number), hold.hold_id)
-            self._give(index, self._admissions[index].hold(key, hold.age_s, self._engine.now))
+            key = (self._names[number], hold.hold_id)
+            grants = self._admissions[index].hold(key, hold.age_s, self._engine.now)
+            if grants:
+                self._give(index, grants)
+            else:
+                self._see_to_ends(index)
 
     def cancel_hold(self, number: int, hold: CancelHold) -> None:
         """Send a cancellation off."""
@@ -195,7 +201,9 @@ class SidecarRoad:
         self._engine.call_at(self._engine.now + self._network.delay_s(), self._cancel_came, number, hold)
 
     def _cancel_came(self, number: int, hold: CancelHold) -> None:
-        grants = self._admissions[hold.backend_index].cancel((str(number), hold.hold_id), self._engine.now)
+        grants = self._admissions[hold.backend_index].cancel(
+            (self._names[number], hold.hold_id), self._engine.now
+        )
         self._give(hold.backend_index, grants)
 
     def _give(self, index: int, grants: list[Grant]) -> None:
@@ -205,6 +213,11 @@ class SidecarRoad:
             event = HoldGranted(SERVICE, index, grant.hold_id)
             when = self._engine.now + self._network.delay_s()
             self._engine.call_at(when, self._world.tell, int(grant.frontend), event)
+        if grants:
+            self._see_to_ends(index)
+
+    def _see_to_ends(self, index: int) -> None:
+        """Have `_expire` called when the first of the leases and holds ends."""
         due = self._admissions[index].next_wakeup()
         if due < self._expires_at[index]:
             self._expires_at[index] = due
@@ -214,7 +227,7 @@ class SidecarRoad:
         if self._expires_at[index] == due:
             self._expires_at[index] = NEVER
             self._end_promises(index)
-            self._give(index, [])
+            self._see_to_ends(index)
 
     def _end_promises(self, index: int) -> None:
         """End leases and holds that are over; cheap when there are none."""

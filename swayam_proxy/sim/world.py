@@ -129,7 +129,13 @@ class World:
         scenario = self._scenario
         if scenario.dispatch is DispatchPolicy.LATE_BINDING:
             return SidecarRoad(
-                self._engine, self._fleet, self._network, self, self._executions_s, scenario.slots
+                self._engine,
+                self._fleet,
+                self._network,
+                self,
+                self._executions_s,
+                scenario.slots,
+                scenario.frontends_count,
             )
         return PlainRoad(self._engine, self._fleet, self._network, self, self._executions_s)
 
@@ -226,20 +232,20 @@ class World:
 
     def _perform(self, number: int, commands: Sequence[Command]) -> None:
         for command in commands:
-            match command:
+            match command:  # the frequent ones first
+                case PlaceHold():
+                    self._road.place_hold(number, command)
+                case CancelHold():
+                    self._road.cancel_hold(number, command)
                 case ForwardRequest(ticket):
                     self._road.send(number, ticket)
-                case RejectRequest(ticket, _):
-                    self._end(ticket.owner, REFUSED)
                 case WarmBackend(_, index, incarnation):
                     # an order for what is warm only keeps it from idling: nobody waits for an answer
                     if not self._fleet.renew(index, incarnation):
                         when = self._engine.now + self._network.delay_s()
                         self._engine.call_at(when, self._set_up, number, command)
-                case PlaceHold():
-                    self._road.place_hold(number, command)
-                case CancelHold():
-                    self._road.cancel_hold(number, command)
+                case RejectRequest(ticket, _):
+                    self._end(ticket.owner, REFUSED)
                 case RecordDecision(decision, _):
                     self._decided(number, decision)
                 case _:

@@ -4,12 +4,12 @@ Knows the model of one service, like `capacity`; nothing of who asks or when. Fr
 a decision drift by less than they are known, and solving the queue anew each time would be most of a
 frontend's work beside the requests. So the queue is solved at rounded inputs, and the answers are kept:
 
-- The load in erlangs is not rounded. It falls between two edges of a grid, 1 to 2 % apart, less where it is
-  large, and the share of late requests is interpolated between them (its logarithm, which is nearly
+- The load in erlangs is not rounded. It falls between two edges of a grid, 1.5 to 3 % apart, less where it
+  is large, and the share of late requests is interpolated between them (its logarithm, which is nearly
   straight). Where the upper edge is beyond what n backends can carry, they count as too few.
-- The mean execution time over the threshold and sigma are rounded to the nearest of steps of 0.8 to 1.6 %,
-  the dispersion to 3 to 6 %: each less than half of what 500 samples, or two minutes of counts, leave open,
-  and as often up as down.
+- The mean execution time over the threshold is rounded to the nearest of steps of 1 to 2 % (the load
+  keeps the true one), sigma to 2 to 4 %, the dispersion to 3 to 6 %. That is less than 500 samples, or two
+  minutes of counts, leave open, and as often up as down.
 - A cell is four numbers of backends 2j - 1 to 2j + 2 at both edges, solved in one call. The shares that are
   reported for n, n - 1 and n + 1 come from the cell j = n // 2 always, so that the answer is a function of
   the inputs alone: neither the order of questions nor what is kept changes a digit of it.
@@ -29,10 +29,11 @@ from swayam_proxy.core.model.service_time import LogNormal
 from swayam_proxy.core.model.setting import Setting
 from swayam_proxy.core.vocabulary import DispatchPolicy
 
-LOAD_STEPS = 48
+LOAD_STEPS = 32
 LOAD_STEPS_ROOT = 4.0
 """Edges of the load between a power of two and the next: so many, or so many times the root of the load."""
-EXECUTION_STEPS = 64
+MEAN_STEPS = 48
+SIGMA_STEPS = 24
 DISPERSION_STEPS = 16
 """Values of the others between a power of two and the next."""
 _CELLS_KEPT = 20_000
@@ -78,7 +79,7 @@ def least_backends_nearly(
             holds_count,
             dispersion=rounded(max(1.0, dispersion), DISPERSION_STEPS),
         )
-        mean_s, sigma = rounded(believed.mean_s, EXECUTION_STEPS), rounded(believed.sigma, EXECUTION_STEPS)
+        mean_s, sigma = rounded(believed.mean_s, MEAN_STEPS), rounded(believed.sigma, SIGMA_STEPS)
         cells = _Cells(mean_s, sigma, response_time_s, setting)
         if 1.0 - cells.most <= STEEP * (1.0 - level):
             return cells.least(rate_per_s * believed.mean_s, level, start, n_max)

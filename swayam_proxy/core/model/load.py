@@ -133,7 +133,7 @@ class LoadForecaster:
         seen_s = len(totals) - 1
         if seen_s == 0 or totals[-1] == totals[0]:
             return Forecast(0.0, 0.0, 0.0, 1.0, horizon_s)
-        counts = np.diff(np.array(totals, dtype=np.float64)[-max(_DISPERSION_S, 1) - 1 :])
+        counts = np.diff(np.array(list(totals)[-_DISPERSION_S - 1 :], dtype=np.float64))
         dispersion = _dispersion(counts)
         level, window_s = self._level(dispersion, frontends_count ** (-1.0 / 6.0))
         self._learn(dispersion)

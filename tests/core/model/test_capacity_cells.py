@@ -40,7 +40,7 @@ def asked(rate: float, service: ServiceTime, threshold_s: float, level: float, *
 
 def test_answers_are_those_of_the_exact_search() -> None:
     """In four of five random questions n is the exact one, in 19 of 20 within one or 2 %, and at every n that
-    is found the exact model keeps the promise but for a tenth of what may be late.
+    is found the exact model keeps the promise but for a seventh of what may be late.
     """
     rng = Random(5)
     same = near = 0
@@ -74,7 +74,7 @@ def test_answers_are_those_of_the_exact_search() -> None:
             setting = Setting(policy, slots, frontends, 0.0005, holds, dispersion=dispersion)
             target = ResponseTarget(service.distribution, threshold_s)
             share = float(target.attainment(rate, [found.needs], setting)[0])
-            assert share >= level - 0.1 * (1.0 - level), (question, rate, found, exact)
+            assert share >= level - 0.15 * (1.0 - level), (question, rate, found, exact)
     assert same >= 0.8 * count
     assert near >= 0.95 * count
 
