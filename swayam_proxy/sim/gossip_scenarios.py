@@ -268,6 +268,13 @@ def pauses(members_count: int, loss: float, seed: int) -> Outcome:
     return run.finish()
 
 
+def hour(members_count: int, loss: float, seed: int, for_s: float = 3600.0) -> Outcome:
+    """Nothing happens for an hour, but for loss; F is looked at every fifth of a second at every member."""
+    outcome = calm(members_count, loss, seed, for_s)
+    outcome.scenario = "hour"
+    return outcome
+
+
 SCENARIOS: dict[str, Callable[[int, float, int], Outcome]] = {
     "calm": calm,
     "crash": crash,
@@ -278,6 +285,7 @@ SCENARIOS: dict[str, Callable[[int, float, int], Outcome]] = {
     "one-way link": one_way,
     "pauses": pauses,
 }
+"""What an evaluation plays; `hour` is left to those who ask for it, since it takes minutes."""
 
 
 def _note_settling(run: _Run, what: str) -> None:

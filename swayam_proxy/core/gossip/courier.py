@@ -68,8 +68,14 @@ class Courier:
         self._datagrams_max = config.sync_datagrams_max
         self._counter = 0
 
-    def probe(self, boot_id: int, address: Address, now: float, *, token: int = 0) -> SendDatagram:
-        """Ask for an answer; with the token of an earlier one, also say who we are."""
+    def probe(
+        self, boot_id: int, address: Address, now: float, *, token: int = 0, again: bool = False
+    ) -> SendDatagram:
+        """Ask for an answer; with the token of an earlier one, also say who we are.
+
+        Whoever is asked `again` did not answer and may be gone: it is told what concerns itself and no
+        rumors. They are told a limited number of times, which half a group that is gone would use up.
+        """
         nonce = self._sessions.ask(boot_id, address, now, with_token=bool(token))
         letter = self._letter(LetterKind.PROBE, boot_id, nonce, token)
         if token:
@@ -77,7 +83,8 @@ class Courier:
         writer = LetterWriter(letter, self._body_bytes_max)
         if boot_id:
             self._scribe.write_reply(writer, Reply(), boot_id)
-            self._scribe.write_rumors(writer, _NOTHING_TOLD, now)
+            if not again:
+                self._scribe.write_rumors(writer, _NOTHING_TOLD, now)
         return self._post(letter, writer, address)
 
     def answer(self, boot_id: int, address: Address, nonce: int, reply: Reply, now: float) -> SendDatagram:

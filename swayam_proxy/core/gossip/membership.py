@@ -35,6 +35,12 @@ _EAGER_COUNT = 16
 """The first members that a newcomer hears of, and some of those that one knows who was paused for long: they
 are probed at once, not in turn."""
 _PAUSE_S = 2.0
+_MANY_DOUBTS = 3
+"""So many doubts at once mean that much has failed together (a split, a rack): waiting for each one's turn
+would then take longest, so `_LOOK_AROUND_COUNT` are probed at once."""
+_LOOK_AROUND_COUNT = 8
+_LOOK_AROUND_S = 5.0
+""""At once" happens this often at most; it is what bounds the traffic when loss alone raises many doubts."""
 _GOODBYES_COUNT = 16
 _ROUNDING_S = 1e-6
 """Added to a wake-up, so that at that time the sum of all steps of the clock has surely reached it."""
@@ -74,6 +80,7 @@ class Membership:
         self._next_lost_s = config.lost_probe_s
         self._next_housekeeping_s = _HOUSEKEEPING_S
         self._next_buckets_s = 0.0
+        self._next_look_around_s = 0.0
 
     def receive(self, datagram: bytes, source: Address, now: float) -> Sequence[GossipOutput]:
         """Take one datagram, whatever it is; never raises, however wrong the bytes are."""
@@ -107,6 +114,9 @@ class Membership:
             self._probe_next(outputs)
         if at_s >= self._detector.next_due_s():
             self._examine(outputs)
+        if len(self._roster.doubts) >= _MANY_DOUBTS and at_s >= self._next_look_around_s:
+            self._next_look_around_s = at_s + _LOOK_AROUND_S
+            self._probe_eagerly(_LOOK_AROUND_COUNT, outputs)
         if at_s >= self._next_lost_s:
             self._next_lost_s = at_s + self._config.lost_probe_s
             self._probe_lost(outputs)
@@ -248,11 +258,11 @@ class Membership:
         if boot_id is not None and self._detector.examine(boot_id):
             self._ask(boot_id, outputs)
 
-    def _ask(self, boot_id: int, outputs: list[GossipOutput]) -> None:
+    def _ask(self, boot_id: int, outputs: list[GossipOutput], *, again: bool = False) -> None:
         identity = self._roster.get(boot_id)
         if identity is not None:
             self._detector.asked(boot_id)
-            outputs.append(self._courier.probe(boot_id, identity.address, self._now))
+            outputs.append(self._courier.probe(boot_id, identity.address, self._now, again=again))
 
     def _examine(self, outputs: list[GossipOutput]) -> None:
         again, accused = self._detector.tries()
@@ -262,7 +272,7 @@ class Membership:
                 self._scribe.states.add(boot_id)
                 self._detector.watch_doubt(boot_id)
         for boot_id in again:
-            self._ask(boot_id, outputs)
+            self._ask(boot_id, outputs, again=True)
         for boot_id in self._detector.ripe():
             self._roster.remove(boot_id, RemovalReason.LOST, self._clock.now_s)
         self._settle(outputs)
@@ -290,8 +300,11 @@ class Membership:
         self._detector.advance(now)
         self._now = now
         if self._clock.slept_s - slept_before_s >= _PAUSE_S:
-            for _ in range(_EAGER_COUNT):
-                self._probe_next(outputs)
+            self._probe_eagerly(_EAGER_COUNT, outputs)
+
+    def _probe_eagerly(self, count: int, outputs: list[GossipOutput]) -> None:
+        for _ in range(count):
+            self._probe_next(outputs)
 
     def _settle(self, outputs: list[GossipOutput]) -> None:
         """Pass on who came and went, and let the other tables follow the roster."""
