@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -60,6 +60,14 @@ class LineWriter(Generic[Entry]):
             self._queue.append(entry)
         else:
             self.dropped_count += 1
+
+    def put_all(self, entries: Sequence[Entry]) -> None:
+        """Queue many entries, as far as they fit; never blocks."""
+        room_count = self._queue_max - len(self._queue)
+        if len(entries) > room_count:
+            self.dropped_count += len(entries) - room_count
+            entries = entries[:room_count]
+        self._queue.extend(entries)
 
     def reopen(self) -> None:
         """Close and open the file again before the next line: its name may mean another file now."""

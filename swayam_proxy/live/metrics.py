@@ -97,9 +97,13 @@ class Metrics(Collector):
         lines_dropped: Callable[[], dict[str, int]],
         decision_time: Callable[[], tuple[int, float]],
         connections: Callable[[], DataPlaneSnapshot],
+        settle: Callable[[], None],
         gossip: Callable[[], GossipSnapshot | None] = lambda: None,
     ) -> None:
-        """Collect from these; `lines_dropped` tells per log, `decision_time` the count and sum of seconds."""
+        """Collect from these; `lines_dropped` tells per log, `decision_time` the count and sum of seconds.
+
+        `settle` has the meters take in what they have not taken in yet.
+        """
         self._spec = spec
         self._meters = meters
         self._snapshot = snapshot
@@ -109,6 +113,7 @@ class Metrics(Collector):
         self._lines_dropped = lines_dropped
         self._decision_time = decision_time
         self._connections = connections
+        self._settle = settle
         self._gossip = gossip
         self._decisions: dict[tuple[str, str, str], int] = {}
         self._prefixes: dict[str, int] = {}
@@ -126,6 +131,7 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric once, from one snapshot."""
+        self._settle()
         snapshot = self._snapshot()
         yield from self._of_requests()
         yield from self._of_services(snapshot)

@@ -34,7 +34,7 @@ from swayam_proxy.live.meters import LoopLag, Meters
 from swayam_proxy.live.metrics import Metrics
 from swayam_proxy.live.parent import Parent
 from swayam_proxy.live.prober import Prober
-from swayam_proxy.live.record import RequestRecord
+from swayam_proxy.live.record_batch import RecordBatch
 from swayam_proxy.live.resources import connections_that_fit, keep_freed_memory, raise_descriptor_limit
 from swayam_proxy.live.settings import LiveSettings
 from swayam_proxy.live.sidecar_link import SidecarLinks, control_name_of
@@ -142,6 +142,8 @@ class Process:
         self._lag = LoopLag(time.monotonic())
         self._lines_dropped_before = 0
         self._access_log, self._decision_log = open_logs(settings, spec.frontend_id)
+        takers = [self._meters.record] + ([] if self._access_log is None else [self._access_log.record])
+        self._records = RecordBatch(*takers)
         rng = random.Random()
         control_name = control_name_of(spec.frontend_id)
         self._links = SidecarLinks(control_name, self._heard, rng)
@@ -151,7 +153,7 @@ class Process:
             on_decision=self._decided,
             on_backend_order=self._links.perform,
         )
-        self._data_plane = DataPlane(self._driver, settings, self, control_name)
+        self._data_plane = DataPlane(self._driver, settings, self._records, control_name)
         self._metrics = Metrics(
             spec,
             self._meters,
@@ -162,6 +164,7 @@ class Process:
             lines_dropped=self._lines_dropped,
             decision_time=lambda: (self._driver.wakeups_count, self._driver.wakeups_s),
             connections=self._data_plane.snapshot,
+            settle=self._records.settle,
             gossip=lambda: None if self._gossip is None else self._gossip.snapshot(),
         )
         sources = AdminSources(
@@ -187,12 +190,6 @@ class Process:
         self._set_up: tuple[float, frozenset[tuple[str, int]]] = (0.0, frozenset())
         self._prober = Prober(spec, settings.services, self._driver.handle, rng, is_set_up=self._is_set_up)
         self._heartbeat: asyncio.TimerHandle | None = None
-
-    def record(self, request: RequestRecord) -> None:
-        """Count an ended request and log it."""
-        self._meters.record(request)
-        if self._access_log is not None:
-            self._access_log.record(request)
 
     async def start(self) -> str:
         """Listen, and return the line that was printed about it; `StartFailedError` when that cannot be."""
@@ -222,7 +219,7 @@ class Process:
         sidecars = {each.name: each.sidecar for each in self._settings.services}
         for service in self._driver.services:
             if (sidecar := sidecars[service.name]) is not None:
-                self._links.start(service.name, [each.address for each in service.backends], sidecar.token)
+                self._links.start(service.name, [each.address for each in service.backends], sidecar)
         self._beat()
         # what was made until now stays: the collector need not look at it again and again
         gc.collect()
@@ -263,6 +260,7 @@ class Process:
         await self._links.stop()
         self._driver.stop()
         await self._admin.stop()
+        self._records.settle()
         for log in (self._access_log, self._decision_log):
             if log is not None:
                 log.writer.stop(0.2 if hurried else 2.0)
@@ -311,6 +309,7 @@ class Process:
 
     def _beat(self) -> None:
         self._lag.beat(time.monotonic())
+        self._records.settle()
         dropped = sum(self._lines_dropped().values())
         if dropped >= 2 * self._lines_dropped_before + 1:  # said again only when it has doubled
             logger.warning("%d log lines lost: a log cannot be written fast enough, or at all", dropped)

@@ -42,8 +42,9 @@ def test_what_does_not_fit_is_dropped_and_counted(tmp_path: Path) -> None:
     writer = LineWriter(str(tmp_path / "log"), wait_and_encode, queue_max=100)
     writer.put("first")
     wait_until(lambda: not writer._queue)  # the thread holds it, at the gate
-    for number in range(150):
+    for number in range(90):
         writer.put(str(number))
+    writer.put_all([str(number) for number in range(90, 150)])
     assert writer.dropped_count == 50
     gate.set()
     writer.stop()

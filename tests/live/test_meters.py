@@ -1,5 +1,6 @@
 """Counting on the request path: the right bucket, bounded labels, and cheap."""
 
+import random
 import time
 from itertools import accumulate
 
@@ -30,6 +31,20 @@ def test_an_edge_belongs_to_its_bucket() -> None:
     assert histogram.sum_s == pytest.approx(9.9000001)
 
 
+@pytest.mark.parametrize("count", [1, 7, 8, 64, 500])
+def test_many_values_count_like_one_after_the_other(count: int) -> None:
+    """Sorting first changes no bucket: not for values on edges, below the first or above the last."""
+    rng = random.Random(count)
+    edges_s = (0.1, 0.2, 0.3, 0.5, 0.8)
+    values_s = [rng.choice((*edges_s, rng.uniform(0.0, 1.0), rng.expovariate(9.0))) for _ in range(count)]
+    together, one_by_one = Histogram(edges_s), Histogram(edges_s)
+    together.observe_all(values_s)
+    for value_s in values_s:
+        one_by_one.observe(value_s)
+    assert together.counts == one_by_one.counts
+    assert together.sum_s == pytest.approx(one_by_one.sum_s)
+
+
 def test_the_promise_is_an_exact_edge() -> None:
     """Dashboards need no interpolation: the service's own threshold is one of the edges, once."""
     for threshold_s in (0.3, 0.25):
@@ -42,7 +57,7 @@ def test_the_promise_is_an_exact_edge() -> None:
 def test_a_record_is_counted_everywhere_once() -> None:
     """Each histogram, the outcome and the backend take one request; overhead is what is left over."""
     meters = Meters(frontend_spec())
-    meters.record(ended_request())
+    meters.record([ended_request()])
     meter = meters.services["m"]
     assert meter.requests == {(200, "ok"): 1}
     for histogram in (
@@ -72,7 +87,7 @@ def test_a_refused_request_says_nothing_of_backends() -> None:
     meters = Meters(frontend_spec())
     request = ended_request()
     request.backend_index, request.code, request.outcome = 0, 503, "shed"
-    meters.record(request)
+    meters.record([request])
     meter = meters.services["m"]
     assert meter.requests == {(503, "shed"): 1}
     assert sum(meter.durations.counts) == 1
@@ -85,9 +100,22 @@ def test_unknown_services_share_one_label() -> None:
     for number in range(1000):
         request = ended_request(f"made-up-{number}")
         request.backend_index, request.code, request.outcome = 0, 404, "bad_request"
-        meters.record(request)
+        meters.record([request])
     assert set(meters.services) == {"m", UNROUTED}
     assert meters.services[UNROUTED].requests == {(404, "bad_request"): 1000}
+
+
+def test_services_of_one_batch_are_told_apart() -> None:
+    """Records of several services that come together count each for its own."""
+    meters = Meters(frontend_spec(service_spec("a"), service_spec("b")))
+    requests = [ended_request(name) for name in ("a", "b", "a", "nobody", "a")]
+    requests[3].backend_index = 0
+    meters.record(requests)
+    assert {name: meter.requests.get((200, "ok"), 0) for name, meter in meters.services.items()} == {
+        "a": 3,
+        "b": 1,
+        UNROUTED: 1,
+    }
 
 
 def test_recording_costs_microseconds() -> None:
@@ -98,7 +126,7 @@ def test_recording_costs_microseconds() -> None:
     for _ in range(5):
         began = time.perf_counter()
         for _ in range(2000):
-            meters.record(request)
+            meters.record([request])
         best_s = min(best_s, (time.perf_counter() - began) / 2000)
     assert best_s < 20e-6
 
