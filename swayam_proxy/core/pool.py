@@ -101,6 +101,7 @@ class Pool:
         "_health",
         "_next_return",
         "_on_demand",
+        "any_warming",
         "backends",
         "ejections_denied_count",
         "fail_open",
@@ -124,6 +125,8 @@ class Pool:
         self.usable: list[Backend] = []
         """Warm, healthy, inside the prefix: what dispatch chooses from."""
         self.usable_slots = 0
+        self.any_warming = False
+        """Whether any backend is being set up now."""
         self.idle: list[Backend] = []
         """Those of `usable` with no request of ours, in no particular order."""
         self.fail_open = False
@@ -205,6 +208,7 @@ class Pool:
             backend.usable = True
         self.usable = usable
         self.usable_slots = sum(b.slots for b in usable)
+        self.any_warming = any(b.state is BackendState.WARMING for b in self.backends)
         self.idle = [b for b in usable if b.outstanding_count == 0]
         for position, backend in enumerate(self.idle):
             backend.idle_position = position

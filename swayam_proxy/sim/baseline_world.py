@@ -8,6 +8,8 @@ their centre (one queue, true counts) takes no time here, which is kind to them.
 
 from dataclasses import replace
 
+import numpy as np
+
 from swayam_proxy.core.vocabulary import NEVER, BackendState
 from swayam_proxy.sim.baselines.base import Gauges, Second, Service
 from swayam_proxy.sim.baselines.catalogue import DISPATCHERS, Baseline
@@ -33,8 +35,8 @@ class BaselineWorld:
         self._workload = workload
         self._engine = Engine()
         self._log = ResponseLog(workload.requests_count)
-        self._arrivals_s = workload.arrivals_s.tolist()
-        self._executions_s = workload.executions_s.tolist()
+        self._arrivals_s = np.ascontiguousarray(workload.arrivals_s).data
+        self._executions_s = np.ascontiguousarray(workload.executions_s).data
         self._threshold_s = scenario.threshold_s(workload.execution_mean_s)
         self._ways_s = 2.0 * scenario.one_way_s
         self._patience_s = (

@@ -4,6 +4,7 @@ The sidecar's rules are `core.admission.Admission`, the same that the real sidec
 frontends decide; calls the world back when something reaches a frontend.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from swayam_proxy.core.admission import Admission, Grant
@@ -66,7 +67,7 @@ class PlainRoad:
     """Servers without a sidecar: each runs its slots and queues the rest, first come, first served."""
 
     def __init__(
-        self, engine: Engine, fleet: Fleet, network: Network, world: Frontends, executions_s: list[float]
+        self, engine: Engine, fleet: Fleet, network: Network, world: Frontends, executions_s: Sequence[float]
     ) -> None:
         """Take execution times by the ticket's owner, which is the request's position."""
         self._engine = engine
@@ -129,7 +130,7 @@ class SidecarRoad:
         fleet: Fleet,
         network: Network,
         world: Frontends,
-        executions_s: list[float],
+        executions_s: Sequence[float],
         slots: int,
         frontends_count: int,
     ) -> None:
@@ -225,15 +226,15 @@ class SidecarRoad:
 
     def _expire(self, index: int, due: float) -> None:
         if self._expires_at[index] == due:
-            self._expires_at[index] = NEVER
             self._end_promises(index)
+            self._expires_at[index] = NEVER
             self._see_to_ends(index)
 
     def _end_promises(self, index: int) -> None:
-        """End leases and holds that are over; cheap when there are none."""
-        admission, now = self._admissions[index], self._engine.now
-        if admission.next_wakeup() <= now:
-            self._give(index, admission.expire(now))
+        """End leases and holds that are over; cheap when there are none, since the first end is known."""
+        now = self._engine.now
+        if self._expires_at[index] <= now:
+            self._give(index, self._admissions[index].expire(now))
 
     def crash(self, index: int) -> None:
         """Break what ran, forget what was held."""

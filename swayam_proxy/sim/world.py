@@ -84,8 +84,9 @@ class World:
         self._log = ResponseLog(workload.requests_count)
         self._threshold_s = scenario.threshold_s(workload.execution_mean_s)
         self._shed_after_s = self._threshold_s - workload.execution_mean_s if scenario.shed_late else NEVER
-        self._arrivals_s = workload.arrivals_s.tolist()
-        self._executions_s = workload.executions_s.tolist()
+        # views give plain floats without a list of them: at ten million requests memory is what counts
+        self._arrivals_s = np.ascontiguousarray(workload.arrivals_s).data
+        self._executions_s = np.ascontiguousarray(workload.executions_s).data
         self._entrances = self._split()
         self._fleet = Fleet(
             self._engine,
@@ -139,7 +140,7 @@ class World:
             )
         return PlainRoad(self._engine, self._fleet, self._network, self, self._executions_s)
 
-    def _split(self) -> list[int]:
+    def _split(self) -> Sequence[int]:
         """Return each request's frontend: even at random, or with the first one's share fixed."""
         scenario, count = self._scenario, self._workload.requests_count
         rng = array_stream(scenario.seed, "split")
@@ -149,7 +150,7 @@ class World:
         else:
             others = rng.integers(1, frontends, count)
             numbers = np.where(rng.random(count) < scenario.first_frontend_share, 0, others)
-        return list(numbers.astype(np.int64).tolist())
+        return numbers.astype(np.uint16).data
 
     def run(self, progress: Progress | None = None) -> RunRecord:
         """Play the workload to its end and return what came of it."""
