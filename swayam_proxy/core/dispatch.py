@@ -22,9 +22,19 @@ class Chooser(Protocol):
         """
 
 
+_EXACT = 1e-9
+"""A share of slots that is whole but for rounding is whole."""
+
+
 def own_cap(slots: int, share: float) -> int:
     """Return how many requests of its own a frontend may have at a backend with that many slots."""
-    return max(1, ceil(slots * share - 1e-9))
+    return max(1, ceil(slots * share - _EXACT))
+
+
+def has_room(backend: Backend, share: float) -> bool:
+    """Say whether a backend holds fewer of our requests than `own_cap`, without the detour."""
+    held_count = backend.outstanding_count
+    return not held_count or held_count < backend.slots * share - _EXACT
 
 
 class RandomChooser:
@@ -70,7 +80,7 @@ class LeastOutstandingChooser:
         best: Backend | None = None
         ties = 0
         for backend in pool.usable:
-            if backend.outstanding_count >= own_cap(backend.slots, share) or backend.index in avoid:
+            if backend.index in avoid or not has_room(backend, share):
                 continue
             if best is None:
                 best, ties = backend, 1
@@ -100,14 +110,17 @@ class PowerOfTwoChooser:
         """Return the less occupied of two; where it has no room, any that has."""
         usable = pool.usable
         count = len(usable)
+        if count == 1 and not avoid:
+            return usable[0] if has_room(usable[0], share) else None
         if count < 2 or avoid:
             return self._fallback.choose(pool, share, avoid)
         i, j = divmod(int(self._rng.random() * (count * (count - 1))), count - 1)
         first, second = usable[i], usable[j + (j >= i)]
         if second.outstanding_count * first.slots < first.outstanding_count * second.slots:
             first = second
-        # whoever has none of ours has room, whatever the share: the usual case is spared a call
-        if not first.outstanding_count or first.outstanding_count < own_cap(first.slots, share):
+        # `has_room`, but the usual case is spared a call
+        held_count = first.outstanding_count
+        if not held_count or held_count < first.slots * share - _EXACT:
             return first
         return self._fallback.choose(pool, share, avoid)
 

@@ -9,6 +9,9 @@ from swayam_proxy.core.model.execution import ExecutionStatistics, ExecutionSumm
 from swayam_proxy.core.ticket import Ticket
 from swayam_proxy.core.vocabulary import Outcome
 
+_SERVED, _FAILED, _OVERDUE = Outcome.SERVED, Outcome.FAILED, Outcome.OVERDUE
+"""To look a member up costs more than all else that is done with it for a request."""
+
 
 class Learning:
     """The promise's record and the execution times of one service at one frontend."""
@@ -23,29 +26,30 @@ class Learning:
         self.measurement = Measurement(now)
 
     def ended(
-        self, ticket: Ticket, outcome: Outcome, now: float, execution_s: float | None, *, broken: bool
+        self, ticket: Ticket, outcome: Outcome, now: float, execution_s: float | None, broken: bool
     ) -> float | None:
         """Take in the end of a booked request; return its execution time where it is known.
 
         `broken` tells that the backend was at fault. Without the backend's own figure the time at the backend
         is the execution time, provided that no other request of ours was there when it came.
         """
-        if outcome is Outcome.SERVED:
+        if outcome is _SERVED:
             if execution_s is None and ticket.alone:
                 execution_s = now - ticket.booked_at
             if execution_s is not None:
                 self._executions.observe(execution_s, now)
-            self.measurement.ended(now, good=now - ticket.arrived_at <= self._response_time_s)
-        elif outcome is Outcome.OVERDUE:
+            self.measurement.ended(now, now - ticket.arrived_at <= self._response_time_s)
+            return execution_s
+        if outcome is _OVERDUE:
             self._executions.observe_at_least(now - ticket.booked_at, now)
-            self.measurement.ended(now, good=False)
-        elif broken or outcome is Outcome.FAILED:
-            self.measurement.ended(now, good=False)
-        return execution_s if outcome is Outcome.SERVED else None
+            self.measurement.ended(now, False)
+        elif broken or outcome is _FAILED:
+            self.measurement.ended(now, False)
+        return None
 
     def refused(self, now: float) -> None:
         """Take in that a request was not taken: the promise is broken for it."""
-        self.measurement.ended(now, good=False)
+        self.measurement.ended(now, False)
 
     def peers_measured(self, execution: tuple[float, ...]) -> None:
         """Take in what the other frontends have measured, merged; it replaces what was known of them."""

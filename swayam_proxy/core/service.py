@@ -35,6 +35,8 @@ _WAIT_DOUBT = 1.15
 """A request is refused on arrival, while it costs nothing, rather than after having waited in vain: what is
 expected to wait almost too long is refused, too."""
 _NOTHING: tuple[Command, ...] = ()
+_SERVED = Outcome.SERVED
+"""To look a member up costs more than all else that is done with it for a request."""
 
 
 class Service:
@@ -55,7 +57,6 @@ class Service:
         self.scaling = Scaling(spec, self.pool, self._learning, now, frontends_count)
         self._refusals: dict[str, int] = {}
         self._retries: dict[str, int] = {}
-        self._in_flight_count = 0
         self._orders: list[Command] = []
         self.scheduled_at = NEVER
         """When the frontend has a wake-up for this service, and `position` is its place there."""
@@ -69,9 +70,12 @@ class Service:
         ticket = Ticket(self.spec.name, now, deadline)
         ticket.replayable = replayable
         if not self._queue.count:
-            backend = self._choose(ticket, now)
+            if self._late is None:
+                backend = self._chooser.choose(self.pool, self.scaling.share, ())
+            else:
+                backend = self._choose(ticket, now)
             if backend is not None:
-                self._budget.attempted()
+                self._budget.attempted_count += 1
                 self._book(ticket, backend, now)
                 return ticket
         return self._enqueue(ticket, now)
@@ -82,15 +86,15 @@ class Service:
         return self._late.choose_try(ticket, now) if ticket.replayable else None
 
     def _book(self, ticket: Ticket, backend: Backend, now: float, grant: int = 0) -> None:
-        ticket.grant = grant
-        ticket.tries_count += not grant
+        if self._late is not None:
+            ticket.grant = grant
+            ticket.tries_count += not grant
         ticket.backend_index = backend.index
         ticket.backend_address = backend.address
         ticket.alone = backend.outstanding_count == 0
         ticket.booked_at = now
         ticket.prefix = self.pool.prefix
         ticket.attempts += 1
-        self._in_flight_count += 1
         self.pool.book(backend)
 
     def _enqueue(self, ticket: Ticket, now: float) -> Ticket | Refusal:
@@ -201,15 +205,17 @@ class Service:
         """End a booked request, learn from it, and give its slot to the one that waited longest."""
         assert not ticket.ended, "a request ends once"
         ticket.ended = True
-        backend = self._release(ticket)
+        pool = self.pool
+        backend = pool.backends[ticket.backend_index - 1]
+        pool.free(backend)
         if fault is not None:
-            if self.pool.faulted(backend, now):
+            if pool.faulted(backend, now):
                 self.scaling.fit()
-        elif outcome is Outcome.SERVED and backend.faults_in_row:
-            self.pool.succeeded(backend)
-        took_s = self._learning.ended(ticket, outcome, now, execution_s, broken=fault is not None)
+        elif outcome is _SERVED and backend.faults_in_row:
+            pool.succeeded(backend)
+        took_s = self._learning.ended(ticket, outcome, now, execution_s, fault is not None)
         if took_s is not None:
-            self.pool.executed(backend, took_s)
+            pool.executed(backend, took_s)
         if idle and self._late is not None:
             self._late.idle_heard(backend.index)
         return self._serve_queue(now) if self._queue.count else _NOTHING
@@ -227,7 +233,6 @@ class Service:
     def _release(self, ticket: Ticket) -> Backend:
         backend = self.pool.at(ticket.backend_index)
         self.pool.free(backend)
-        self._in_flight_count -= 1
         return backend
 
     def _serve_queue(self, now: float) -> list[Command]:
@@ -246,7 +251,7 @@ class Service:
         """Let a waiting request go to a backend."""
         commands = [] if self._late is None else self._late.withdraw(ticket)
         self._queue.remove(ticket)
-        self._budget.attempted()
+        self._budget.attempted_count += 1
         self._book(ticket, backend, now, grant)
         return [*commands, ForwardRequest(ticket)]
 
@@ -354,7 +359,7 @@ class Service:
             observe_only=spec.observe_only,
             fail_open=pool.fail_open,
             queue_count=self._queue.count,
-            in_flight_count=self._in_flight_count,
+            in_flight_count=sum(backend.outstanding_count for backend in pool),
             requests_count=self._learning.measurement.requests_count,
             good_count=self._learning.measurement.good_count,
             refusals=dict(self._refusals),

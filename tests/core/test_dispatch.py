@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from swayam_proxy.core.dispatch import make_chooser, own_cap
+from swayam_proxy.core.dispatch import has_room, make_chooser, own_cap
 from swayam_proxy.core.pool import Pool
 from swayam_proxy.core.vocabulary import BackendSpec, BackendState, DispatchPolicy, HealthSpec, QueueSpec
 
@@ -70,6 +70,13 @@ def test_cap_is_never_below_one() -> None:
     assert own_cap(1, 1 / 64) == 1
     assert own_cap(8, 1 / 3) == 3
     assert own_cap(8, 1.0) == 8
+    for slots in (1, 2, 3, 8, 100):
+        for frontends_count in (1, 2, 3, 7, 64):
+            share = 1.0 / frontends_count
+            (backend,) = Pool((BackendSpec("127.0.0.1:1", slots),), HealthSpec(), BackendState.WARM)
+            for backend.outstanding_count in range(slots + 2):
+                fits = backend.outstanding_count < own_cap(slots, share)
+                assert has_room(backend, share) == fits
 
 
 def test_random_bounds_the_queue_of_a_backend() -> None:
