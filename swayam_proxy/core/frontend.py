@@ -33,7 +33,6 @@ from swayam_proxy.core.vocabulary import (
     FrontendSpec,
     Outcome,
     Refusal,
-    RefusalReason,
     Rng,
 )
 
@@ -56,7 +55,7 @@ class Frontend:
         for position, service in enumerate(self._ordered):
             service.position = position
             service.scaling.decide_at += service.spec.tick_s * position / len(self._services)
-            self._schedule(service)
+            self.reschedule(service)
 
     @property
     def service_names(self) -> tuple[str, ...]:
@@ -64,6 +63,13 @@ class Frontend:
         return self._router.service_names
 
     # -- the request path --
+
+    def service(self, name: str) -> Service:
+        """Return the rules of one service, for a driver whose requests cannot afford the way through here.
+
+        Whoever lets it admit a request that waits, or finish one with a fault, calls `reschedule` next.
+        """
+        return self._services[name]
 
     def route(self, host: str, path: str, fields: Iterable[tuple[bytes, bytes]] = ()) -> RouteMatch | None:
         """Return the service that a request is for; None when no route matches."""
@@ -77,26 +83,24 @@ class Frontend:
         `replayable` tells that the whole request is at hand, so that it can be sent to a second backend when
         the first says "busy". A ticket that waits may have left orders: see `take_orders`.
         """
-        if self._draining:
-            return Refusal(RefusalReason.DRAINING, 1.0)
         service = self._services[service_name]
         admission = service.admit(now, deadline, replayable)
         if isinstance(admission, Ticket) and not admission.backend_index:
-            self._schedule(service)
+            self.reschedule(service)
         return admission
 
     def rebook(self, ticket: Ticket, fault: Fault, now: float) -> Ticket | Refusal:
         """Book another backend for a request of which nothing was sent; a refusal ends the ticket."""
         service = self._services[ticket.service_name]
         admission = service.rebook(ticket, fault, now)
-        self._schedule(service)
+        self.reschedule(service)
         return admission
 
     def busy(self, ticket: Ticket, now: float) -> Ticket | Refusal:
         """Take in that the booked backend has no slot: the request is booked elsewhere, or waits."""
         service = self._services[ticket.service_name]
         admission = service.busy(ticket, now)
-        self._schedule(service)
+        self.reschedule(service)
         return admission
 
     def take_orders(self, service_name: str) -> Sequence[Command]:
@@ -120,7 +124,7 @@ class Frontend:
         service = self._services[ticket.service_name]
         commands = service.finish(ticket, outcome, now, execution_s=execution_s, fault=fault, idle=idle)
         if fault is not None:
-            self._schedule(service)
+            self.reschedule(service)
         return commands
 
     def cancel(self, ticket: Ticket, now: float) -> Sequence[Command]:
@@ -159,7 +163,7 @@ class Frontend:
             case DrainBegan():
                 self._draining = True
                 return [command for each in self._ordered for command in each.drain(now)]
-        self._schedule(service)
+        self.reschedule(service)
         return commands
 
     def next_wakeup(self) -> float:
@@ -172,7 +176,8 @@ class Frontend:
             heappop(wakeups)
         return NEVER
 
-    def _schedule(self, service: Service) -> None:
+    def reschedule(self, service: Service) -> None:
+        """See to it that `next_wakeup` knows when the service wants to be woken."""
         when = service.next_wakeup
         if when != service.scheduled_at and when < NEVER:
             service.scheduled_at = when

@@ -45,6 +45,7 @@ class Service:
     def __init__(self, spec: ServiceSpec, rng: Rng, now: float, frontends_count: int) -> None:
         """Begin at `now`; the first decision is due at once."""
         self.spec = spec
+        self._name = spec.name
         initial = BackendState.COLD if spec.set_up_on_demand else BackendState.WARM
         self.pool = Pool(spec.backends, spec.health, initial)
         self._chooser = make_chooser(spec.dispatch, rng, spec.queue)
@@ -58,6 +59,7 @@ class Service:
         self._refusals: dict[str, int] = {}
         self._retries: dict[str, int] = {}
         self._orders: list[Command] = []
+        self._draining = False
         self.scheduled_at = NEVER
         """When the frontend has a wake-up for this service, and `position` is its place there."""
         self.position = 0
@@ -66,8 +68,10 @@ class Service:
 
     def admit(self, now: float, deadline: float, replayable: bool) -> Ticket | Refusal:
         """Count an arrival; book a slot for it, let it wait, or refuse it."""
+        if self._draining:
+            return Refusal(RefusalReason.DRAINING, 1.0)
         self.scaling.load.count(now)
-        ticket = Ticket(self.spec.name, now, deadline)
+        ticket = Ticket(self._name, now, deadline)
         ticket.replayable = replayable
         if not self._queue.count:
             if self._late is None:
@@ -197,7 +201,6 @@ class Service:
         ticket: Ticket,
         outcome: Outcome,
         now: float,
-        *,
         execution_s: float | None = None,
         fault: Fault | None = None,
         idle: bool = False,
@@ -339,7 +342,8 @@ class Service:
         return self._learning.own_executions(now)
 
     def drain(self, now: float) -> list[Command]:
-        """Refuse all that wait."""
+        """Refuse all that wait, and whatever comes."""
+        self._draining = True
         return self._reject(self._queue.drain(), RefusalReason.DRAINING, now)
 
     def snapshot(self, now: float) -> ServiceSnapshot:

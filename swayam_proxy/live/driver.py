@@ -60,7 +60,7 @@ class RequestDriver(Protocol):
         """Return the service that a request is for."""
 
     def admit(
-        self, service_name: str, exchange: Exchange, deadline: float = NEVER, *, replayable: bool = True
+        self, service_name: str, exchange: Exchange, now: float, deadline: float, replayable: bool
     ) -> Ticket | Refusal:
         """Admit a request; one that has to wait is called back."""
 
@@ -74,9 +74,9 @@ class RequestDriver(Protocol):
         self,
         ticket: Ticket,
         outcome: Outcome,
+        now: float,
         execution_s: float | None = None,
         fault: Fault | None = None,
-        *,
         idle: bool = False,
     ) -> None:
         """End a booked request."""
@@ -93,6 +93,7 @@ class Driver:
         "_loop",
         "_on_backend_order",
         "_on_decision",
+        "_services",
         "_stopped",
         "_timer",
         "clock",
@@ -113,6 +114,7 @@ class Driver:
     ) -> None:
         """Drive `frontend`; `clock` gives monotonic seconds, the callbacks must not block."""
         self.frontend = frontend
+        self._services = {name: frontend.service(name) for name in frontend.service_names}
         self.clock = clock
         self._loop = loop
         self._on_decision = on_decision
@@ -149,17 +151,19 @@ class Driver:
         return self.frontend.route(host, path, fields)
 
     def admit(
-        self, service_name: str, exchange: Exchange, deadline: float = NEVER, *, replayable: bool = True
+        self, service_name: str, exchange: Exchange, now: float, deadline: float, replayable: bool
     ) -> Ticket | Refusal:
         """Admit a request for `exchange`, which is called back if it has to wait.
 
         `replayable`: all of it is at hand, so that it can be sent again after a backend said "busy".
         """
-        admission = self.frontend.admit(service_name, self.clock(), deadline, replayable=replayable)
+        service = self._services[service_name]
+        admission = service.admit(now, deadline, replayable)
         if isinstance(admission, Ticket):
             admission.owner = exchange
             if not admission.backend_index:
-                self.perform(self.frontend.take_orders(service_name))
+                self.frontend.reschedule(service)
+                self.perform(service.take_orders())
         return admission
 
     def busy(self, ticket: Ticket) -> Ticket | Refusal:
@@ -178,17 +182,19 @@ class Driver:
         self,
         ticket: Ticket,
         outcome: Outcome,
+        now: float,
         execution_s: float | None = None,
         fault: Fault | None = None,
-        *,
         idle: bool = False,
     ) -> None:
         """End a booked request; `idle`: the backend said that nobody waits there for the slot."""
-        commands = self.frontend.finish(
-            ticket, outcome, self.clock(), execution_s=execution_s, fault=fault, idle=idle
-        )
+        service = self._services[ticket.service_name]
+        commands = service.finish(ticket, outcome, now, execution_s, fault, idle)
         ticket.owner = None
-        if commands or fault is not None:
+        if fault is not None:
+            self.frontend.reschedule(service)
+            self.perform(commands)
+        elif commands:
             self.perform(commands)
 
     def cancel(self, ticket: Ticket) -> None:

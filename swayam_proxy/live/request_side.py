@@ -145,7 +145,7 @@ class RequestSide(AnswerTaker):
         replayable = self.received_whole or (
             service.has_sidecars and not plan.chunked and plan.content_length <= bound_bytes
         )
-        admission = self.driver.admit(service.name, self, self.total_at, replayable=replayable)
+        admission = self.driver.admit(service.name, self, self.started_at, self.total_at, replayable)
         if isinstance(admission, Refusal):
             self.refused(admission, "shed")
             return
@@ -368,7 +368,7 @@ class RequestSide(AnswerTaker):
         ticket, self.ticket = self.ticket, None
         if ticket is not None:
             self.keep_booking(ticket)
-            self.driver.finish(ticket, outcome, execution_s, fault)
+            self.driver.finish(ticket, outcome, self.clock(), execution_s, fault)
 
     # -- given by `answer_side` --
 

@@ -145,15 +145,15 @@ class SidecarDriver:
         self,
         service_name: str,
         exchange: Exchange,
-        deadline: float = NEVER,
-        *,
+        now: float,
+        deadline: float,
         replayable: bool = True,
+        *,
         grant: HoldKey | None = None,
     ) -> Ticket | Refusal:
         """Let a request run in its leased slot, or in a free one, or refuse it at once."""
         del replayable, exchange
         self.requests_count += 1
-        now = self.clock()
         state = self.life.state
         if state is not BackendState.WARM and not (state is BackendState.DRAINING and grant is not None):
             self.busy_count += 1
@@ -186,13 +186,13 @@ class SidecarDriver:
         self,
         ticket: Ticket,
         outcome: Outcome,
+        now: float,
         execution_s: float | None = None,
         fault: Fault | None = None,
-        *,
         idle: bool = False,
     ) -> None:
         """End a request; its slot goes to whoever waited longest."""
-        del outcome, execution_s, fault, idle
+        del outcome, now, execution_s, fault, idle
         self._ended(ticket)
 
     def cancel(self, ticket: Ticket) -> None:

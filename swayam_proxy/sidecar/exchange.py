@@ -65,7 +65,9 @@ class SidecarExchange(Exchange):
             else:
                 self.connection.deadline = self.total_at
             return
-        admission = self.driver.admit(self.service.name, self, self.total_at, grant=self.plan.grant)
+        admission = self.driver.admit(
+            self.service.name, self, self.started_at, self.total_at, grant=self.plan.grant
+        )
         if isinstance(admission, Refusal):
             self.refused(admission, "shed")
             return

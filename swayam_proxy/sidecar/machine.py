@@ -13,7 +13,7 @@ from swayam_proxy.core.admission import HoldKey
 from swayam_proxy.core.machine import CLAIM_NONE, Answer, Machine, Occupant
 from swayam_proxy.core.routing import RouteMatch
 from swayam_proxy.core.ticket import Ticket
-from swayam_proxy.core.vocabulary import NEVER, Fault, Outcome, Refusal, ServiceSpec
+from swayam_proxy.core.vocabulary import Fault, Outcome, Refusal, ServiceSpec
 from swayam_proxy.live.driver import Exchange
 from swayam_proxy.sidecar.driver import CONTROL, SidecarDriver, spec_of
 from swayam_proxy.sidecar.lifecycle import Order
@@ -68,14 +68,15 @@ class MachineDriver:
         self,
         service_name: str,
         exchange: Exchange,
-        deadline: float = NEVER,
-        *,
+        now: float,
+        deadline: float,
         replayable: bool = True,
+        *,
         grant: HoldKey | None = None,
     ) -> Ticket | Refusal:
         """Let the service's sidecar decide."""
         return self.sidecars[service_name].admit(
-            service_name, exchange, deadline, replayable=replayable, grant=grant
+            service_name, exchange, now, deadline, replayable, grant=grant
         )
 
     def busy(self, ticket: Ticket) -> Refusal:
@@ -90,13 +91,13 @@ class MachineDriver:
         self,
         ticket: Ticket,
         outcome: Outcome,
+        now: float,
         execution_s: float | None = None,
         fault: Fault | None = None,
-        *,
         idle: bool = False,
     ) -> None:
         """End a request."""
-        self.sidecars[ticket.service_name].finish(ticket, outcome, execution_s, fault, idle=idle)
+        self.sidecars[ticket.service_name].finish(ticket, outcome, now, execution_s, fault, idle)
 
     def cancel(self, ticket: Ticket) -> None:
         """End a request whose frontend left."""
