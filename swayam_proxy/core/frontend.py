@@ -190,7 +190,7 @@ class Frontend:
         service = self._ordered[heappop(self._wakeups)[1]]
         service.scheduled_at = NEVER
         commands = service.wake(now, self._frontends_count)
-        self._schedule(service)
+        self.reschedule(service)
         return commands
 
     def own_executions(self, service_name: str, now: float) -> ExecutionSummary:
