@@ -47,8 +47,8 @@ def matrix(
 ) -> None:
     """Run scenarios in virtual time; exit status 1 when a promise is broken.
 
-    On one core a run with 64 members takes 2 to 8 s, with 512 up to two minutes, with 4,096 up to ten minutes and
-    2 GB; an `hour` of 64 members takes five minutes.
+    On one core a run with 64 members takes 2 to 8 s, with 512 up to two minutes, with 4,096 up to ten minutes
+    and 2 GB; an `hour` of 64 members takes five minutes.
     """
     began = time.monotonic()
     done = {Case.of(outcome) for outcome in held(results)}
@@ -73,8 +73,8 @@ def matrix(
 
 @command.command()
 @_results
-@click.option("--to", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write Markdown here, and the "
-              "plot beside it; without it Markdown goes to standard output.")  # fmt: skip
+@click.option("--to", "path", type=click.Path(dir_okay=False, path_type=Path),
+              help="Write Markdown here, and the plot beside it, not to standard output.")  # fmt: skip
 def report(results: Path, path: Path | None) -> None:
     """Report what --results holds; exit status 1 when a promise is broken."""
     outcomes = held(results)

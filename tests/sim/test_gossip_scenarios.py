@@ -24,12 +24,14 @@ def _nothing_wrong(outcome: Outcome) -> None:
     assert all(wrong_s <= 2.0 for wrong_s in outcome.wrong_s), f"seed {outcome.seed}"
 
 
-@pytest.mark.parametrize("members_count", [8, 64])
-@pytest.mark.parametrize("loss", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize(("members_count", "loss"), [(8, 0.0), (8, 0.1), (8, 0.3), (64, 0.1)])
 def test_crashes_and_joins_are_counted_in_time(members_count: int, loss: float) -> None:
-    """Nine of ten within the bound, all within twice of it, and nobody is wrongly missing for long."""
-    crashes = crash(members_count, loss, seed=3)
-    joins = join(members_count, loss, seed=3)
+    """Nine of ten within the bound, all within twice of it, and nobody is wrongly missing for long.
+
+    The rest of the matrix is played by `scripts/evaluate-gossip matrix`.
+    """
+    crashes = crash(members_count, loss, seed=3, events_count=3)
+    joins = join(members_count, loss, seed=3, events_count=3)
     for outcome, found_s, bound_s in (
         (crashes, crashes.crash_s, CRASH_S[loss]),
         (joins, joins.join_s, JOIN_S[members_count]),
@@ -52,6 +54,6 @@ def test_equal_seeds_give_equal_runs() -> None:
 
 
 def test_traffic_of_a_member_does_not_grow_with_the_members() -> None:
-    """Eight times the members cost each of them less than twice the datagrams."""
-    few, many = calm(8, 0.0, seed=1, for_s=10.0), calm(64, 0.0, seed=1, for_s=10.0)
-    assert many.datagrams_per_s < 2.0 * few.datagrams_per_s
+    """Four times the members cost each of them hardly more datagrams."""
+    few, many = calm(8, 0.0, seed=1, for_s=8.0), calm(32, 0.0, seed=1, for_s=8.0)
+    assert many.datagrams_per_s < 1.2 * few.datagrams_per_s
