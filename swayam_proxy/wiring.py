@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from swayam_proxy.config.addresses import network, status_range
@@ -42,15 +42,17 @@ from swayam_proxy.live.settings import (
 from swayam_proxy.live.start_failed import StartFailedError
 
 if TYPE_CHECKING:
+    from swayam_proxy.config.machines import Server
     from swayam_proxy.config.schema import Config, Gossip
-    from swayam_proxy.config.service import Health, Service, Sidecar
-    from swayam_proxy.sidecar.settings import SidecarSettings
+    from swayam_proxy.config.service import Health, Service
+    from swayam_proxy.sidecar.settings import MachineSettings, SidecarSettings
 
 __all__ = [
     "LAUNCHER_VARIABLE",
     "StartFailedError",
     "frontend_spec",
     "live_settings",
+    "machine_settings",
     "own_frontend_id",
     "replay_decision",
     "run_launcher",
@@ -68,13 +70,23 @@ PROBE_PATHS: Final = {
 at /v2/health/ready, TorchServe at /ping, TensorFlow Serving at the status of the model itself."""
 
 
-def run_proxy(config: Config) -> int:
+def run_proxy(config: Config, reread: Callable[[], Config] | None = None) -> int:
     """Run one proxy until it is told to stop; returns its exit status.
+
+    `reread` loads the configuration anew; it is called after SIGHUP, and only gossip keys are taken from it.
 
     Raises:
         StartFailedError: an address cannot be listened on, or a library is missing.
     """
+    from swayam_proxy.config.errors import ConfigError
+    from swayam_proxy.live.key_change import RereadError
     from swayam_proxy.live.process import serve
+
+    def reread_gossip() -> GossipSettings | None:
+        try:
+            return None if reread is None else _gossip(reread().peers.gossip)
+        except ConfigError as error:
+            raise RereadError(str(error)) from None
 
     process = config.process
     return serve(
@@ -83,6 +95,7 @@ def run_proxy(config: Config) -> int:
         loop_name=process.loop,
         log_level=process.log_level,
         log_format=process.log_format,
+        reread_gossip=None if reread is None else reread_gossip,
     )
 
 
@@ -103,8 +116,10 @@ def run_launcher(config: Config, commands: Sequence[Sequence[str]], *, shared_po
     )
 
 
-def run_sidecar(settings: SidecarSettings, *, loop_name: str, log_level: str, log_format: str) -> int:
-    """Run one sidecar until it is told to stop; returns its exit status.
+def run_sidecar(
+    settings: SidecarSettings | MachineSettings, *, loop_name: str, log_level: str, log_format: str
+) -> int:
+    """Run one sidecar, or those of a machine, until told to stop; returns its exit status.
 
     Raises:
         StartFailedError: an address cannot be listened on, or a library is missing.
@@ -112,6 +127,42 @@ def run_sidecar(settings: SidecarSettings, *, loop_name: str, log_level: str, lo
     from swayam_proxy.sidecar.process import serve
 
     return serve(settings, loop_name=loop_name, log_level=log_level, log_format=log_format)
+
+
+def machine_settings(
+    config: Config, pool_name: str, listen: tuple[str, int], room_count: int | None = None
+) -> MachineSettings:
+    """Return what the process on one machine of a pool is told; every service there has its `server`."""
+    from swayam_proxy.config.addresses import join_host_port
+    from swayam_proxy.sidecar.settings import MachineSettings
+
+    host, port = listen
+    pool = config.pools[pool_name]
+    return MachineSettings(
+        services=tuple(
+            (name, _sidecar_settings(service.server, service.slots, port))
+            for name, service in config.services.items()
+            if service.pool == pool_name and service.server is not None
+        ),
+        room_count=room_count or pool.room_at(join_host_port(host, port)),
+        rest_s=pool.rest,
+        host=host,
+        port=port,
+        token=None if pool.token is None else pool.token.get_secret_value(),
+    )
+
+
+def _sidecar_settings(server: Server, slots: int, port: int) -> SidecarSettings:
+    from swayam_proxy.sidecar.settings import HealthSettings, LifeSettings, ServerSettings, SidecarSettings
+
+    output_path = None if server.output is None else server.output.replace("{port}", str(port))
+    return SidecarSettings(
+        server=ServerSettings(tuple(server.command), stop_grace_s=server.stop_grace, output_path=output_path),
+        slots=slots,
+        lease_s=server.lease,
+        life=LifeSettings(server.idle or float("inf"), server.setup_timeout, server.drain),
+        health=HealthSettings(server.health),
+    )
 
 
 def replay_decision(recorded: Mapping[str, Any]) -> list[str]:
@@ -130,7 +181,7 @@ def replay_decision(recorded: Mapping[str, Any]) -> list[str]:
 
 def frontend_spec(config: Config, frontend_id: str) -> FrontendSpec:
     """Return what the rules are told."""
-    services = tuple(_service_spec(name, service) for name, service in config.services.items())
+    services = tuple(_service_spec(name, service, config) for name, service in config.services.items())
     return FrontendSpec(frontend_id, services, frontends_count=config.peers.count)
 
 
@@ -172,7 +223,7 @@ def _gossip(gossip: Gossip | None) -> GossipSettings | None:
     )
 
 
-def _service_spec(name: str, service: Service) -> ServiceSpec:
+def _service_spec(name: str, service: Service, config: Config) -> ServiceSpec:
     health, queue, retry, sidecar = service.health, service.queue, service.retry, service.sidecar
     late_binding = LateBindingSpec()
     if sidecar is not None:
@@ -181,7 +232,8 @@ def _service_spec(name: str, service: Service) -> ServiceSpec:
     return ServiceSpec(
         name=name,
         backends=tuple(
-            BackendSpec(backend.address, backend.slots or service.slots) for backend in service.backends
+            BackendSpec(backend.address, backend.slots or service.slots)
+            for backend in config.backends_of(name)
         ),
         sla=Sla(service.sla.response_time, service.sla.level, service.sla.burst),
         routes=tuple(
@@ -209,6 +261,7 @@ def _service_spec(name: str, service: Service) -> ServiceSpec:
         retry=RetrySpec(retry.attempts_max, retry.budget_ratio),
         late_binding=late_binding,
         set_up_on_demand=sidecar is not None,
+        shares_machines=service.pool is not None,
     )
 
 
@@ -223,14 +276,18 @@ def _service_settings(name: str, service: Service, config: Config) -> ServiceSet
         probe=_probe(name, service.health),
         backend_tls=tls,
         host_header=service.host_header,
-        sidecar=_sidecar(service.sidecar),
+        sidecar=_sidecar(name, service, config),
     )
 
 
-def _sidecar(sidecar: Sidecar | None) -> SidecarLinkSettings | None:
-    if sidecar is None:
+def _sidecar(name: str, service: Service, config: Config) -> SidecarLinkSettings | None:
+    if service.sidecar is None:
         return None
-    return SidecarLinkSettings(None if sidecar.token is None else sidecar.token.get_secret_value())
+    pool = None if service.pool is None else config.pools[service.pool]
+    token = service.sidecar.token if pool is None else pool.token
+    return SidecarLinkSettings(
+        None if token is None else token.get_secret_value(), service_name=None if pool is None else name
+    )
 
 
 def _probe(name: str, health: Health) -> ProbeSettings:

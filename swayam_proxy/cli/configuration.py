@@ -39,7 +39,7 @@ def check_config(config_path: Path, assignments: tuple[str, ...], as_json: bool)
     if as_json:
         return _check_as_json(config_path, assignments)
     config = load_config(config_path, assignments).config
-    backends_count = sum(len(service.backends) for service in config.services.values())
+    backends_count = sum(len(config.backends_of(name)) for name in config.services)
     services = "1 service" if len(config.services) == 1 else f"{len(config.services)} services"
     backends = "1 backend" if backends_count == 1 else f"{backends_count} backends"
     click.echo(f"{config_path} is right: {services}, {backends}")

@@ -7,6 +7,7 @@ from swayam_proxy.cli.configuration import check_config, schema, show_config
 from swayam_proxy.cli.explain import explain
 from swayam_proxy.cli.fit import fit
 from swayam_proxy.cli.group import SwayamGroup
+from swayam_proxy.cli.machine import machine
 from swayam_proxy.cli.options import CONTEXT, examples
 from swayam_proxy.cli.peers import peers
 from swayam_proxy.cli.plan import plan
@@ -42,6 +43,7 @@ for command in (
     serve,
     launch,
     sidecar,
+    machine,
     check_config,
     show_config,
     schema,

@@ -1,4 +1,4 @@
-"""Addresses, networks and status ranges as one writes them, brought to one spelling each.
+"""Addresses, paths, networks and status ranges as one writes them, brought to one spelling each.
 
 A backend is "host:port", or "https://host:port" where TLS is spoken to it. Names are not resolved here.
 """
@@ -7,7 +7,7 @@ import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from swayam_proxy.config.errors import RefusedValueError
 from swayam_proxy.config.toml_text import brief_value
@@ -117,6 +117,23 @@ def status_range(text: str) -> tuple[int, int]:
     return int(low), int(high or low)
 
 
+def parse_path(value: Any) -> Any:
+    """Read the path of a request, without a query."""
+    if not isinstance(value, str):
+        return value
+    if (
+        not value.startswith("/")
+        or not value.isascii()
+        or not value.isprintable()
+        or set(value) & set(' ?#"')
+    ):
+        todo = (
+            f'write a path that begins with "/", such as "/{value.lstrip("/").split("?")[0].strip() or "v2"}"'
+        )
+        raise RefusedValueError(f'is "{value:.80}", not a path', todo)
+    return value
+
+
 BackendAddress = Annotated[
     str,
     BeforeValidator(parse_backend_address),
@@ -124,6 +141,12 @@ BackendAddress = Annotated[
 ]
 Host = Annotated[str, BeforeValidator(parse_host), WithJsonSchema({"type": "string"})]
 Network = Annotated[str, BeforeValidator(parse_network), WithJsonSchema({"type": "string"})]
+UrlPath = Annotated[
+    str,
+    BeforeValidator(parse_path),
+    Field(max_length=2048),
+    WithJsonSchema({"type": "string", "pattern": "^/"}),
+]
 Statuses = Annotated[
     str, BeforeValidator(parse_statuses), WithJsonSchema({"type": "string", "pattern": _STATUSES.pattern})
 ]

@@ -5,25 +5,16 @@ key which was wrong by itself is dropped.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from swayam_proxy.config.addresses import is_loopback, join_host_port
 from swayam_proxy.config.errors import KeyPath, key_text
+from swayam_proxy.config.findings import Finding
+from swayam_proxy.config.pool_checks import pool_findings
 from swayam_proxy.config.quantities import format_duration
 from swayam_proxy.config.schema import Config
-from swayam_proxy.config.service import Route, Service
+from swayam_proxy.config.service import BACKENDS_COUNT_MAX, Route, Service
 
 _WILDCARDS = ("0.0.0.0", "::")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One contradiction, or one doubt; `keys` begins with the key to blame."""
-
-    keys: tuple[KeyPath, ...]
-    what: str
-    todo: str
-    is_doubt: bool = False
 
 
 def findings(config: Config) -> Iterator[Finding]:
@@ -35,10 +26,11 @@ def findings(config: Config) -> Iterator[Finding]:
     yield from _gossip(config)
     yield from _logs(config)
     yield from _routes(config)
+    yield from pool_findings(config)
     for name, service in config.services.items():
         key: KeyPath = ("services", name)
         yield from _backends(key, service, config)
-        yield from _prefix(key, service)
+        yield from _prefix(key, service, config)
         yield from _promise(key, service, config)
         yield from _health(key, service)
         yield from _sidecar(key, service)
@@ -137,9 +129,13 @@ def _backends(key: KeyPath, service: Service, config: Config) -> Iterator[Findin
         )
 
 
-def _prefix(key: KeyPath, service: Service) -> Iterator[Finding]:
-    count = len(service.backends)
+def _prefix(key: KeyPath, service: Service, config: Config) -> Iterator[Finding]:
     low, high, backends = (*key, "min"), (*key, "max"), (*key, "backends")
+    count = len(service.backends)
+    if service.pool is not None:
+        pool = config.pools.get(service.pool)
+        count = BACKENDS_COUNT_MAX if pool is None else len(pool.machines)
+        backends = ("pools", service.pool, "machines")
     if service.max is not None and service.max > count:
         todo = f"write at most {count}, or leave it out to use the whole list"
         yield Finding((high, backends), f"is {service.max}, but there {_backends_text(count)}", todo)

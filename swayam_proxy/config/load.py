@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from swayam_proxy.config.checks import findings, untouched
 from swayam_proxy.config.errors import ConfigError, KeyPath, Problem, key_text
-from swayam_proxy.config.schema import Config
+from swayam_proxy.config.schema import BY_NAME, Config
 from swayam_proxy.config.section import example_of, section_of
 from swayam_proxy.config.sources import (
     ENVIRONMENT_PREFIX,
@@ -77,7 +77,7 @@ def _near_misses(environment: Mapping[str, str]) -> Iterator[Problem]:
     """
     for table, field in Config.model_fields.items():
         section = section_of(field.annotation)
-        for key in section.model_fields if section is not None and table != "services" else ():
+        for key in section.model_fields if section is not None and table not in BY_NAME else ():
             variable = f"{ENVIRONMENT_PREFIX}{table}_{key}".upper()
             if "://" not in environment.get(variable, "://"):
                 meant = f"{ENVIRONMENT_PREFIX}{table}__{key}".upper()

@@ -11,10 +11,14 @@ from pydantic import Field, SecretStr, StringConstraints, field_validator
 
 from swayam_proxy.config.addresses import Host, Network
 from swayam_proxy.config.errors import RefusedValueError
+from swayam_proxy.config.machines import Pool
 from swayam_proxy.config.quantities import PositiveDuration, Size
 from swayam_proxy.config.section import Section, TomlSchema, defaults_of, sections_within
-from swayam_proxy.config.service import Service
+from swayam_proxy.config.service import Backend, Service
+from swayam_proxy.core.rendezvous import ordered
 
+BY_NAME: Final = ("pools", "services")
+"""Tables that hold one table for each name that the user gives."""
 SCHEMA_ID: Final = "https://json-schema.org/draft/2020-12/schema"
 Port = Annotated[int, Field(ge=0, le=65535)]
 FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -190,10 +194,22 @@ class Config(Section):
     """How long each phase may take."""
     peers: Peers = Peers()
     """The other frontends."""
+    pools: dict[ServiceName, Pool] = Field(
+        default={}, max_length=1000, examples=[{"gpu": {"machines": ["10.0.0.11:9001"]}}]
+    )
+    """One table per pool of machines: [pools.NAME]."""
     services: dict[ServiceName, Service] = Field(
         default={}, max_length=1000, examples=[{"digits": {"backends": ["127.0.0.1:9001"]}}]
     )
     """One table per service: [services.NAME]."""
+
+    def backends_of(self, service_name: str) -> list[Backend]:
+        """Return the ordered list of a service: its own, or the machines of its pool."""
+        service = self.services[service_name]
+        if service.pool is None:
+            return service.backends
+        rooms = {address: float(room) for address, room in self.pools[service.pool].rooms().items()}
+        return [Backend(address=address) for address in ordered(service_name, rooms)]
 
 
 def json_schema() -> dict[str, Any]:

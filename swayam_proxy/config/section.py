@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
@@ -26,6 +26,16 @@ class TomlSchema(GenerateJsonSchema):
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
         """Say no: a title that repeats the key is noise in an editor."""
         return False
+
+
+class StringOrTable:
+    """Describes to editors that a table may be written as an address alone."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        pattern = "^(https?://)?[^/]+:[0-9]{1,5}$"
+        return {"anyOf": [{"type": "string", "pattern": pattern}, handler(schema)]}
 
 
 def section_of(annotation: Any) -> type[Section] | None:

@@ -11,20 +11,18 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import (
     BeforeValidator,
     Field,
-    GetJsonSchemaHandler,
     PlainSerializer,
     SecretStr,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import core_schema
 
-from swayam_proxy.config.addresses import BackendAddress, Statuses
+from swayam_proxy.config.addresses import BackendAddress, Statuses, UrlPath
 from swayam_proxy.config.errors import RefusedValueError
+from swayam_proxy.config.machines import Server, is_token
 from swayam_proxy.config.quantities import Duration, PositiveDuration, Size
-from swayam_proxy.config.section import Section
+from swayam_proxy.config.section import Section, StringOrTable
 from swayam_proxy.config.toml_text import brief_value
 
 BACKENDS_COUNT_MAX: Final = 10_000
@@ -42,22 +40,6 @@ def _parse_burst(value: Any) -> float | None:
         todo = 'write a factor from 1 to 100, such as 2.0, or "auto"'
         raise RefusedValueError(f"is {shown}, not a burst factor", todo)
     return float(value)
-
-
-def _parse_path(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    if (
-        not value.startswith("/")
-        or not value.isascii()
-        or not value.isprintable()
-        or set(value) & set(' ?#"')
-    ):
-        todo = (
-            f'write a path that begins with "/", such as "/{value.lstrip("/").split("?")[0].strip() or "v2"}"'
-        )
-        raise RefusedValueError(f'is "{value:.80}", not a path', todo)
-    return value
 
 
 def _parse_route_host(value: Any) -> Any:
@@ -106,22 +88,6 @@ def _write_route(route: "Route") -> dict[str, Any]:
     return {key: value for key, value in route if value or key == "path_prefix"}
 
 
-class _StringOrTable:
-    """Describes to editors that a backend may be a plain string."""
-
-    def __get_pydantic_json_schema__(
-        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        pattern = "^(https?://)?[^/]+:[0-9]{1,5}$"
-        return {"anyOf": [{"type": "string", "pattern": pattern}, handler(schema)]}
-
-
-UrlPath = Annotated[
-    str,
-    BeforeValidator(_parse_path),
-    Field(max_length=2048),
-    WithJsonSchema({"type": "string", "pattern": "^/"}),
-]
 Burst = Annotated[
     float | None,
     BeforeValidator(_parse_burst),
@@ -140,7 +106,7 @@ class Backend(Section):
 
 
 BackendEntry = Annotated[
-    Backend, BeforeValidator(_parse_backend), PlainSerializer(_write_backend), _StringOrTable()
+    Backend, BeforeValidator(_parse_backend), PlainSerializer(_write_backend), StringOrTable()
 ]
 
 
@@ -268,21 +234,18 @@ class Sidecar(Section):
     tries: int = Field(default=2, ge=0, le=100)
     """Backends that a request tries, one after another, before it waits."""
 
-    @field_validator("token")
-    @classmethod
-    def _is_a_field_value(cls, token: SecretStr | None) -> SecretStr | None:
-        if token is not None and not re.fullmatch(r"[!-~]{1,4096}", token.get_secret_value()):
-            raise RefusedValueError("is not a token", "write 1 to 4096 visible ASCII characters")
-        return token
+    _token = field_validator("token")(is_token)
 
 
 class Service(Section):
     """One model behind one route."""
 
     backends: list[BackendEntry] = Field(
-        min_length=1, max_length=BACKENDS_COUNT_MAX, examples=[["127.0.0.1:9001", "127.0.0.1:9002"]]
+        max_length=BACKENDS_COUNT_MAX, examples=[["127.0.0.1:9001", "127.0.0.1:9002"]]
     )
     """The ordered list; all frontends must have the same one. The in-use prefix is its first n."""
+    pool: str | None = Field(default=None, min_length=1, max_length=64, examples=["gpu"])
+    """Name of the pool whose machines are its backends; instead of `backends`."""
     sla: Promise = Field(examples=[{"response_time": "500ms", "level": 0.99}])
     """The promise."""
     slots: int = Field(default=1, ge=1, le=10_000)
@@ -325,10 +288,18 @@ class Service(Section):
     """How https backends are verified."""
     sidecar: Sidecar | None = None
     """Its backends have sidecars: they are set up on demand, and decommission themselves."""
+    server: Server | None = None
+    """How its model servers are started, where Swayam does that."""
 
     @model_validator(mode="before")
     @classmethod
-    def _late_binding_with_sidecars(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("sidecar") is not None and "dispatch" not in values:
-            return {**values, "dispatch": "late-binding"}
-        return values
+    def _what_follows(cls, values: Any) -> Any:
+        """Machines of a pool are the backends, and have sidecars; sidecars bind late."""
+        if not isinstance(values, dict):
+            return values
+        follows: dict[str, Any] = {}
+        if values.get("pool") is not None:
+            follows = {"backends": [], "sidecar": {}}
+        if values.get("sidecar", follows.get("sidecar")) is not None:
+            follows["dispatch"] = "late-binding"
+        return {**follows, **values}

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic_core import ErrorDetails
 
 from swayam_proxy.config.errors import KeyPath, Problem, RefusedValueError, key_text
-from swayam_proxy.config.schema import Config
+from swayam_proxy.config.schema import BY_NAME, Config
 from swayam_proxy.config.section import Section, example_of, section_of
 from swayam_proxy.config.sources import Source
 from swayam_proxy.config.toml_text import brief_value, toml_key, toml_value
@@ -35,8 +35,9 @@ def problem_from(error: ErrorDetails, source: Source) -> Problem:
     path: KeyPath = tuple(error["loc"])
     if path and path[-1] == "[key]":
         path = path[:-1]
-        what = "is no name of a service"
-        todo = 'write letters, digits, "-", "_" or ".", at most 64, such as [services.digits]'
+        what = "is no name of a pool" if path[0] == "pools" else "is no name of a service"
+        example = "pools.gpu" if path[0] == "pools" else "services.digits"
+        todo = f'write letters, digits, "-", "_" or ".", at most 64, such as [{example}]'
     elif error["type"] == "extra_forbidden":
         what, todo = "is no known key", _unknown_key(path)
     elif error["type"] == "missing":
@@ -112,7 +113,7 @@ def _table_text(path: KeyPath) -> str:
     """Return the header of the table that should stand at `path`."""
     if isinstance(path[-1], int):
         return f"[[{key_text(path[:-1])}]]"
-    return f"[{key_text((*path, 'NAME') if path == ('services',) else path)}]"
+    return f"[{key_text((*path, 'NAME') if len(path) == 1 and path[0] in BY_NAME else path)}]"
 
 
 def _example(todo: str, path: KeyPath) -> str:
@@ -161,6 +162,6 @@ def _tables_with(section: type[Section], key: str, path: KeyPath) -> list[str]:
     for name, field in section.model_fields.items():
         child = section_of(field.annotation)
         if child is not None:
-            inside: KeyPath = (*path, name, "NAME") if name == "services" else (*path, name)
+            inside: KeyPath = (*path, name, "NAME") if name in BY_NAME else (*path, name)
             found += _tables_with(child, key, inside)
     return found

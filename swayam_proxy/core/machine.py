@@ -4,13 +4,20 @@ Pure rules, run by the process that stands before a machine's model servers and 
 takes room from the order to set it up until its model server has ended. Where there is none, in this order:
 
 1. A service that nobody wants gives way: it runs nothing and was not asked for in the last seconds.
-2. A service that is wanted less gives way. Every order carries its claim: 0 while the service has no more
-   backends than its least number, then 1, 2, ... for each further one. A claim of 0 displaces any other; for
-   the rest the claims must differ by two, after which neither of both displaces the other again.
-3. The order is refused: the machine is full.
+2. A service that is wanted less gives way, if it is idle: for some seconds, and for as long as its set-up
+   takes, since whoever keeps a thing for as long as it costs to get it back pays at most double.
+3. A service that is wanted much less gives way, idle or not.
+4. The order is refused: the machine is full.
 
-So no service is kept below its least number by others that are above theirs, and what room is left over is
-shared as evenly as the loads ask for. A service that gives way drains: none of its requests fails.
+How much a service is wanted is the claim that its orders carry, the less the stronger: 0 while it has no more
+backends than its least number, then 1, 2, ... for each further one. It counts for one more while nobody calls
+the service: frontends add that to orders for what is cold, and rule 2 to what is idle. A claim of 0 displaces
+any other; for the rest of rule 3 the claims must differ by two, after which neither of both displaces the
+other again.
+
+So no service is kept below its least number by others that are above theirs, what room is left over is shared
+as evenly as the loads ask for, and where services outnumber the room, those that are not called make way for
+those that are. Whoever gives way drains: none of its requests fails.
 """
 
 from dataclasses import dataclass
@@ -20,6 +27,8 @@ from swayam_proxy.core.vocabulary import BackendState
 
 SPARE_S = 5.0
 """Frontends order anew every two seconds what they want: two such orders may be lost."""
+REST_S = 5.0
+"""Shorter, and services that are called now and then push each other out again and again."""
 CLAIM_NONE = 1
 """The claim of an order that tells none."""
 _CLAIMS_APART = 2
@@ -46,16 +55,24 @@ class Occupant:
     """It runs a request, or has leased a slot, or requests wait for one."""
     wanted_at: float
     """When it last ran a request, or was asked for."""
+    used_at: float
+    """When it last ran a request, or became warm."""
+    setup_s: float
+    """How long its last set-up took."""
 
 
 class Machine:
     """The room of one machine."""
 
-    __slots__ = ("_claims", "_inside", "_waiting", "room_count")
+    __slots__ = ("_claims", "_inside", "_rest_s", "_waiting", "room_count")
 
-    def __init__(self, room_count: int) -> None:
-        """Have room for so many services at a time, and none of them inside."""
+    def __init__(self, room_count: int, rest_s: float = REST_S) -> None:
+        """Have room for so many services at a time, and none of them inside.
+
+        A service must be idle for `rest_s`, and for the time of its set-up, to give way by rule 2.
+        """
         self.room_count = room_count
+        self._rest_s = rest_s
         self._inside: set[str] = set()
         self._waiting: list[str] = []
         self._claims: dict[str, dict[str, tuple[int, float]]] = {}
@@ -119,16 +136,21 @@ class Machine:
         return following
 
     def _who_gives_way(self, claim: int, occupants: list[Occupant], now: float) -> str | None:
-        candidates = [
-            (not each.is_busy, self.claim_of(each.name, now), now - each.wanted_at, each.name)
-            for each in occupants
-            if each.state is BackendState.WARM
-        ]
-        spare = [
-            (unwanted_s, name) for idle, _, unwanted_s, name in candidates if idle and unwanted_s >= SPARE_S
-        ]
+        warm = [each for each in occupants if each.state is BackendState.WARM]
+        idle = [each for each in warm if not each.is_busy]
+        spare = [each for each in idle if now - each.wanted_at >= SPARE_S]
         if spare:
-            return max(spare)[1]
+            return min(spare, key=lambda each: (each.wanted_at, each.name)).name
+        claims = {each.name: self.claim_of(each.name, now) for each in warm}
+        resting = [
+            each
+            for each in idle
+            if claims[each.name] >= max(1, claim) and now - each.used_at >= max(self._rest_s, each.setup_s)
+        ]
         least = 1 if claim == 0 else claim + _CLAIMS_APART
-        weaker = [each for each in candidates if each[1] >= least]
-        return max(weaker)[3] if weaker else None
+        weaker = resting or [each for each in warm if claims[each.name] >= least]
+        if not weaker:
+            return None
+        return max(
+            weaker, key=lambda each: (not each.is_busy, claims[each.name], -each.used_at, each.name)
+        ).name

@@ -85,8 +85,13 @@ class Scaling:
     def called_from_zero(self, now: float) -> list[Command]:
         """A call came for a service that runs nowhere: have its first backend set up at once."""
         self.rule.called(now)
+        self._setup.called(now)
         self.fit()
         return self.warm_missing(now)
+
+    def requests_wait(self, now: float) -> None:
+        """Tell that requests wait, which is what gives a service its turn on machines that others use."""
+        self._setup.called(now)
 
     def end_pauses(self, now: float) -> None:
         """End the ejections and pauses that are over, and give up set-ups that take far too long."""

@@ -279,6 +279,8 @@ class Service:
         """Do whatever is due: end ejections, reject what waited too long, decide."""
         commands: list[Command] = []
         self.scaling.end_pauses(now)
+        if self._queue.count:
+            self.scaling.requests_wait(now)
         if now >= self.scaling.decide_at:
             commands += self.scaling.decide(now, frontends_count)
             if self._late is not None:

@@ -13,12 +13,14 @@ from swayam_proxy.core.vocabulary import NEVER, BackendState, ServiceSpec
 
 _PAUSE_S_MIN = 1.0
 _PAUSE_S_MAX = 60.0
-_REFUSED_PAUSE_S_MAX = 5.0
+_REFUSED_PAUSE_S_MAX = 2.0
 """Asking a full machine again costs two lines, and its room may be wanted at any time."""
 _PATIENCE = 3.0
 """A set-up counts as failed after so many times the expected duration, and `_PATIENCE_S` more."""
 _PATIENCE_S = 10.0
 _WEIGHT_OF_NEWEST = 0.3
+_QUIET_S = 5.0
+"""Without a call for so long, and for as long as a set-up takes, a service claims its machines less."""
 _RENEW_S = 2.0
 """Sidecars must let two of these pass before they call themselves idle."""
 
@@ -26,7 +28,7 @@ _RENEW_S = 2.0
 class SetUp:
     """Orders set-ups for one service at one frontend."""
 
-    __slots__ = ("_counts", "_pool", "_renew_at", "_spec", "duration_s")
+    __slots__ = ("_booked_count", "_called_at", "_counts", "_pool", "_renew_at", "_spec", "duration_s")
 
     def __init__(self, spec: ServiceSpec, pool: Pool) -> None:
         """Expect a set-up to take as long as the service says, until one has been measured."""
@@ -35,29 +37,41 @@ class SetUp:
         self.duration_s = spec.setup_s
         """From cold to warm, as measured: a mean that forgets."""
         self._renew_at = 0.0
+        self._called_at = -NEVER
+        self._booked_count = 0
         self._counts: dict[int, int] = {}
         """Requests of ours to each backend until the last renewal, by index."""
 
     def order_missing(self, now: float) -> list[Command]:
         """Order every cold backend of the prefix; one that was ordered is warming and not ordered again."""
         commands: list[Command] = []
+        is_quiet = self._spec.shares_machines and self._is_quiet(now)
         for backend, claim in self._wanted():
             if backend.state is BackendState.COLD and not backend.failing_until:
+                claim = claim + 1 if claim and is_quiet else claim
                 backend.incarnation += 1
                 backend.warming_since = now
                 self._pool.signal(backend, Signal.SETUP_ORDERED)
                 commands.append(WarmBackend(self._spec.name, backend.index, backend.incarnation, claim))
         return commands
 
+    def called(self, now: float) -> None:
+        """Requests wait for a backend."""
+        self._called_at = now
+
+    def _is_quiet(self, now: float) -> bool:
+        """Say whether nobody has called for so long that others should come first on shared machines."""
+        booked_count = sum(backend.requests_count for backend in self._pool.backends)
+        if booked_count != self._booked_count:
+            self._booked_count, self._called_at = booked_count, now
+        return now - self._called_at >= max(_QUIET_S, self.duration_s)
+
     def _wanted(self) -> Iterator[tuple[Backend, int | None]]:
         """Go through the backends that shall be warm, with the claim to each where machines are shared."""
         spec, rank = self._spec, 0
-        if not spec.shares_machines:
-            yield from ((backend, None) for backend in self._pool.backends[: self._pool.wanted])
-            return
         for backend in self._pool.backends[: self._pool.wanted]:
             rank += not backend.is_hole
-            yield backend, max(0, rank - spec.prefix_min)
+            yield backend, max(0, rank - spec.prefix_min) if spec.shares_machines else None
 
     def renew(self, now: float) -> list[Command]:
         """Order once more what is warm and in use but gets no requests of ours, lest it decommission itself.
@@ -68,6 +82,7 @@ class SetUp:
         if now < self._renew_at:
             return []
         self._renew_at = now + _RENEW_S
+        self._is_quiet(now)  # what has been booked until now must not look new later
         before, self._counts = self._counts, {}
         commands: list[Command] = []
         for backend, claim in self._wanted():
@@ -108,6 +123,8 @@ class SetUp:
 
     def give_up_overdue(self, now: float) -> bool:
         """Count set-ups that take far too long as failed; return whether there were any."""
+        if not self._pool.any_warming:
+            return False
         limit_s = _PATIENCE * self.duration_s + _PATIENCE_S
         found = False
         for backend in self._pool:

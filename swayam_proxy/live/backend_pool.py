@@ -214,6 +214,7 @@ class ServiceSide:
         "has_sidecars",
         "host_header",
         "name",
+        "own_lines",
         "pools",
         "promise_s",
         "request_body_bytes_max",
@@ -232,6 +233,8 @@ class ServiceSide:
         self.timeouts = settings.timeouts
         self.request_body_bytes_max = settings.request_body_bytes_max
         self.host_header = settings.host_header.encode("ascii") if settings.host_header else b""
+        self.own_lines = settings.sidecar.service_line if settings.sidecar is not None else b""
+        """Fields that every request of this service carries to its backends."""
         self.promise_s = promise_s
         self.pools: dict[str, BackendPool] = {}
         self._settings = settings

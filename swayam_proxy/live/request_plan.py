@@ -166,6 +166,7 @@ class RequestPlanner:
             lines += [line.written for line in head.lines if not line.is_special or line.lower not in dropped]
         if head.upgrade:
             lines.append(b"Connection: upgrade\r\nUpgrade: %b\r\n" % head.upgrade)
+        lines.append(service.own_lines)
         lines.append(self._claims(head))
         return b"".join(lines)
 

@@ -76,6 +76,15 @@ class SidecarLinkSettings:
 
     token: str | None = field(default=None, repr=False)
     """None: they ask for none."""
+    service_name: str | None = None
+    """Which of the services of a machine is meant; None: the sidecar stands before one model server."""
+
+    @property
+    def service_line(self) -> bytes:
+        """The field that says so to a machine; empty where there is no choice."""
+        if self.service_name is None:
+            return b""
+        return b"Swayam-Service: %b\r\n" % self.service_name.encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from swayam_proxy.core.commands import CancelHold, PlaceHold, WarmBackend
 from swayam_proxy.core.control_lines import (
     Cancel,
+    Full,
     Granted,
     Hold,
     Idle,
@@ -29,9 +30,10 @@ from swayam_proxy.core.control_lines import (
     StateIs,
 )
 from swayam_proxy.core.errors import WireError
-from swayam_proxy.core.events import BackendIdled, BackendReported, Event, HoldGranted
+from swayam_proxy.core.events import BackendIdled, BackendReported, Event, HoldGranted, SetUpRefused
 from swayam_proxy.core.vocabulary import BackendState
 from swayam_proxy.live.driver import BackendOrder
+from swayam_proxy.live.settings import SidecarLinkSettings
 
 PING_S = 1.0
 SILENCE_S_MAX = 3.0
@@ -63,7 +65,7 @@ class SidecarLink(asyncio.Protocol):
         self._pinged_count = 0
         self._heard = False
         self._is_told_lost = False
-        self._wanted: int | None = None
+        self._wanted: SetUpOrder | None = None
         """The set-up that was ordered while there was no connection."""
         self.is_open = False
         """The sidecar has accepted the upgrade."""
@@ -78,8 +80,9 @@ class SidecarLink(asyncio.Protocol):
             case CancelHold():
                 self._say(Cancel(order.hold_id))
             case WarmBackend():
-                self._wanted = None if self.is_open else order.incarnation
-                self._say(SetUpOrder(order.incarnation))
+                line = SetUpOrder(order.incarnation, order.claim)
+                self._wanted = None if self.is_open else line
+                self._say(line)
 
     def _say(self, line: Line) -> None:
         if self.is_open and self._transport is not None and not self._transport.is_closing():
@@ -176,7 +179,7 @@ class SidecarLink(asyncio.Protocol):
         self._answer_head = None
         self.is_open = True
         if self._wanted is not None:
-            self._say(SetUpOrder(self._wanted))
+            self._say(self._wanted)
             self._wanted = None
         return rest
 
@@ -184,6 +187,8 @@ class SidecarLink(asyncio.Protocol):
         match line:
             case Granted(hold_id, _):
                 self._tell(HoldGranted(self._service_name, self._backend_index, hold_id))
+            case Full(incarnation):
+                self._tell(SetUpRefused(self._service_name, self._backend_index, incarnation))
             case Idle():
                 self._tell(BackendIdled(self._service_name, self._backend_index))
             case StateIs(state, incarnation, setup_s):
@@ -209,7 +214,7 @@ class SidecarLinks:
         self._links: dict[tuple[str, int], SidecarLink] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self, service_name: str, addresses: Iterable[str], token: str | None) -> None:
+    def start(self, service_name: str, addresses: Iterable[str], settings: SidecarLinkSettings) -> None:
         """Begin to keep a connection to each backend of a service, in its order."""
         for index, address in enumerate(addresses, start=1):
             host = urlsplit(address if "//" in address else f"//{address}").netloc
@@ -220,9 +225,10 @@ class SidecarLinks:
                 b"Upgrade: swayam-control/1",
                 b"Swayam-Frontend: " + self._frontend_id.encode(),
             ]
-            if token is not None:
-                fields.append(b"Authorization: Bearer " + token.encode())
-            link = SidecarLink(service_name, index, address, b"\r\n".join(fields) + b"\r\n\r\n", self._tell)
+            if settings.token is not None:
+                fields.append(b"Authorization: Bearer " + settings.token.encode())
+            head = b"\r\n".join(fields) + b"\r\n" + settings.service_line + b"\r\n"
+            link = SidecarLink(service_name, index, address, head, self._tell)
             self._links[service_name, index] = link
             self._tasks.append(asyncio.get_running_loop().create_task(link.keep(self._rng)))
 

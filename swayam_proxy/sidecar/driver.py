@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 from swayam_proxy.core.admission import Admission, Grant, HoldKey
 from swayam_proxy.core.control_lines import Cancel, Full, Granted, Hold, Idle, Line, SetUpOrder, StateIs
@@ -22,38 +22,21 @@ from swayam_proxy.core.vocabulary import (
     Refusal,
     RefusalReason,
     ServiceSpec,
-    Sla,
 )
 from swayam_proxy.live.driver import Exchange
 from swayam_proxy.sidecar.control_link import SILENCE_S_MAX, ControlLink
 from swayam_proxy.sidecar.lifecycle import Lifecycle, Order
 from swayam_proxy.sidecar.request import CONTROL_PATHS
+from swayam_proxy.sidecar.served import CONTROL, MODEL, Room, spec_of
 from swayam_proxy.sidecar.settings import SidecarSettings
 
-MODEL, CONTROL = "model", "/swayam/"
-"""The two services of a sidecar's data plane: the model server, and the sidecar itself; no other service can
-have the second's name."""
 LINKS_COUNT_MAX = 1000
-_LONG_S = 3600.0
 _LOOK_S = 1.0
 """How late a silent control connection may be noticed."""
 _BUSY = Refusal(RefusalReason.NO_BACKEND, 1.0)
 _TO_MODEL, _TO_CONTROL = RouteMatch(MODEL, ""), RouteMatch(CONTROL, "")
 
 _log = logging.getLogger("swayam.sidecar")
-
-
-class Room(Protocol):
-    """Whoever knows whether the machine has room for one more model server: `machine.Seat`."""
-
-    def claimed(self, claim: int | None, by: str) -> None:
-        """Take in that somebody wants this service here."""
-
-    def may_set_up(self, claim: int | None) -> bool:
-        """Say whether a set-up may begin; it then has room, or will have."""
-
-    def left(self) -> None:
-        """The model server has ended."""
 
 
 class SidecarTicket(Ticket):
@@ -208,7 +191,7 @@ class SidecarDriver:
         ticket.ended = True
         now = self.clock()
         life = self.life
-        life.idle_since = now
+        life.used(now)
         self._send(
             self.admission.ended(now), tell_idle=not (isinstance(ticket, SidecarTicket) and ticket.is_hinted)
         )
@@ -402,8 +385,3 @@ class SidecarDriver:
             link.abort()
         if not self._ending:
             self._loop.call_later(_LOOK_S, self._look)
-
-
-def spec_of(name: str) -> ServiceSpec:
-    """Return what the data plane needs to know of a service: promises are the frontends' business."""
-    return ServiceSpec(name, (), Sla(_LONG_S, 0.5))

@@ -91,6 +91,7 @@ class Lifecycle:
         "running_count",
         "setup_s",
         "state",
+        "used_at",
         "warming_since",
     )
 
@@ -107,6 +108,9 @@ class Lifecycle:
         self.running_count = 0
         """Requests that hold the server up: running, or granted a slot."""
         self.idle_since = 0.0
+        """When it last ran a request, became warm, or was asked for."""
+        self.used_at = 0.0
+        """When it last ran a request, or became warm."""
         self.warming_since = 0.0
         self._warming_until = NEVER
         self._warm_since = 0.0
@@ -155,7 +159,7 @@ class Lifecycle:
         if not self._is_only_checked:
             self.setup_s = now - self.warming_since
             self._warm_since = now
-        self.idle_since = now
+        self.used(now)
         self._warming_until = NEVER
 
     def server_unreachable(self, now: float, *, has_ended: bool) -> list[Order]:
@@ -179,6 +183,10 @@ class Lifecycle:
         if self.state is _DRAINING and self._stop_ordered:
             self._stop_ordered = False
             self.state = next_state(self.state, Signal.SERVER_STOPPED)
+
+    def used(self, now: float) -> None:
+        """A request has ended."""
+        self.idle_since = self.used_at = now
 
     # -- time --
 

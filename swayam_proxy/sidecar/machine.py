@@ -15,9 +15,10 @@ from swayam_proxy.core.routing import RouteMatch
 from swayam_proxy.core.ticket import Ticket
 from swayam_proxy.core.vocabulary import Fault, Outcome, Refusal, ServiceSpec
 from swayam_proxy.live.driver import Exchange
-from swayam_proxy.sidecar.driver import CONTROL, SidecarDriver, spec_of
+from swayam_proxy.sidecar.driver import SidecarDriver
 from swayam_proxy.sidecar.lifecycle import Order
 from swayam_proxy.sidecar.request import CONTROL_PATHS, SERVICE_FIELD
+from swayam_proxy.sidecar.served import CONTROL, spec_of
 
 _TO_CONTROL = RouteMatch(CONTROL, "")
 _log = logging.getLogger("swayam.machine")
@@ -26,17 +27,17 @@ _log = logging.getLogger("swayam.machine")
 class MachineDriver:
     """All services of one machine, as the data plane sees them."""
 
-    def __init__(self, room_count: int, token: str | None, clock: Callable[[], float]) -> None:
+    def __init__(self, room_count: int, rest_s: float, token: str | None, clock: Callable[[], float]) -> None:
         """Begin without any service; `seat` and `add` bring them in."""
         self.clock = clock
         self.token = token
-        self.machine = Machine(room_count)
+        self.machine = Machine(room_count, rest_s)
         self.sidecars: dict[str, SidecarDriver] = {}
         self._seats: dict[str, Seat] = {}
         self._matches: dict[bytes, RouteMatch] = {}
 
     def seat(self, name: str, perform: Callable[[Order], None]) -> "Seat":
-        """Return what stands between a service's sidecar and its model server; `perform` orders that about."""
+        """Return what stands between a sidecar and its model server, which `perform` orders about."""
         self._seats[name] = seat = Seat(self, name, perform)
         return seat
 
@@ -138,7 +139,7 @@ class MachineDriver:
             sidecar = self.sidecars[name]
             admission, life = sidecar.admission, sidecar.life
             busy = admission.free_count < admission.slots or admission.holds_count > 0
-            found.append(Occupant(name, life.state, busy, life.idle_since))
+            found.append(Occupant(name, life.state, busy, life.idle_since, life.used_at, life.setup_s or 0.0))
         return found
 
     def freed(self, name: str) -> None:

@@ -24,11 +24,12 @@ from swayam_proxy.live.settings import (
 )
 from swayam_proxy.live.start_failed import StartFailedError, cannot_listen
 from swayam_proxy.sidecar.control_api import BODY_BYTES_MAX
-from swayam_proxy.sidecar.driver import CONTROL, MODEL, SidecarDriver
+from swayam_proxy.sidecar.driver import SidecarDriver
 from swayam_proxy.sidecar.exchange import SidecarDataPlane
 from swayam_proxy.sidecar.machine import MachineDriver
 from swayam_proxy.sidecar.model_server import ModelServer
 from swayam_proxy.sidecar.output import BoundedOutput
+from swayam_proxy.sidecar.served import CONTROL, MODEL
 from swayam_proxy.sidecar.settings import MachineSettings, SidecarSettings
 
 _MODEL_BODY_BYTES_MAX = 1024**3
@@ -118,7 +119,9 @@ class Sidecar:
             self.driver = SidecarDriver(settings, loop, time.monotonic, server.perform)
             self._join(self.driver, server)
         else:
-            self.driver = machine = MachineDriver(settings.room_count, settings.token, time.monotonic)
+            self.driver = machine = MachineDriver(
+                settings.room_count, settings.rest_s, settings.token, time.monotonic
+            )
             for name, each in settings.services:
                 server = self._model_server(each)
                 seat = machine.seat(name, server.perform)

@@ -72,6 +72,8 @@ class MachineSettings:
     """Name and settings of each; where they listen and their token are the machine's business."""
     room_count: int
     """So many of their model servers may run at a time."""
+    rest_s: float = 5.0
+    """Idle for so long, a service gives way to one that is called."""
     host: str = "127.0.0.1"
     port: int = 0
     token: str | None = field(default=None, repr=False)

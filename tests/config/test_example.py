@@ -11,7 +11,7 @@ import pytest
 
 from swayam_proxy.config.load import load
 from swayam_proxy.config.quantities import DURATION_PATTERN, parse_duration
-from swayam_proxy.config.schema import Config
+from swayam_proxy.config.schema import BY_NAME, Config
 from swayam_proxy.config.section import Section, defaults_of, section_of
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -41,8 +41,8 @@ class Entry:
 
 
 def table_of(name: str) -> str:
-    """Return the name of a table with NAME for the service's."""
-    return re.sub(r"^services\.\w+", "services.NAME", name)
+    """Return the name of a table with NAME for the service's or the pool's."""
+    return re.sub(r"^(services|pools)\.\w+", r"\1.NAME", name)
 
 
 def entries() -> Iterator[Entry]:
@@ -69,10 +69,10 @@ def keys_of_schema(section: type[Section] = Config, path: str = "") -> Iterator[
     for key, field in section.model_fields.items():
         child = section_of(field.annotation)
         inside = f"{path}.{key}".lstrip(".")
-        if child is None or key == "backends":
+        if child is None or key in ("backends", "machines"):
             yield path, key, defaults.get(key)
         else:
-            yield from keys_of_schema(child, "services.NAME" if key == "services" else inside)
+            yield from keys_of_schema(child, f"{key}.NAME" if key in BY_NAME else inside)
 
 
 SCHEMA_KEYS = {(table, key): default for table, key, default in keys_of_schema()}
@@ -89,7 +89,7 @@ def test_the_example_is_valid_with_every_key_uncommented(tmp_path: Path) -> None
     path = tmp_path / "swayam.toml"
     path.write_text(text)
     loaded = load(path, {})
-    assert set(loaded.config.services) == {"digits", "sentiment", "translate"}
+    assert set(loaded.config.services) == {"digits", "sentiment", "translate", "summarise", "classify"}
 
 
 def test_the_example_has_every_key_and_no_other() -> None:

@@ -11,9 +11,11 @@ WARMING, WARM, DRAINING = BackendState.WARMING, BackendState.WARM, BackendState.
 NOW = 100.0
 
 
-def occupant(name: str, state: BackendState = WARM, *, busy: bool = True, wanted_at: float = NOW) -> Occupant:
-    """Return a service inside, warm and busy unless told."""
-    return Occupant(name, state, busy, wanted_at)
+def occupant(
+    name: str, state: BackendState = WARM, *, busy: bool = True, wanted_at: float = NOW, used_at: float = NOW
+) -> Occupant:
+    """Return a service inside, warm and busy unless told; its set-up took 8 s."""
+    return Occupant(name, state, busy, wanted_at, used_at, 8.0)
 
 
 def full_machine(*names: str) -> Machine:
@@ -92,6 +94,24 @@ def test_what_is_left_is_shared_without_going_back_and_forth() -> None:
     assert machine.left("a") == "b"
     machine.claimed("b", 1, "f", NOW)
     assert machine.ask("a", 3, [occupant("b")], NOW) == (Answer.FULL, None)
+
+
+def test_a_service_that_rests_gives_way_to_one_that_is_called() -> None:
+    """Idle for as long as its set-up took, it goes. Not sooner, not when it is busy, and not for one that has
+    as little to do, whose order tells one more.
+    """
+    machine = full_machine("a")
+    machine.claimed("a", 1, "f", NOW)
+
+    def asked(claim: int, idle_s: float, *, busy: bool = False) -> tuple[Answer, str | None]:
+        answer = machine.ask("b", claim, [occupant("a", busy=busy, used_at=NOW - idle_s)], NOW)
+        machine.left("b")
+        return answer
+
+    assert asked(1, 7.9) == (Answer.FULL, None)
+    assert asked(2, 60.0) == (Answer.FULL, None)
+    assert asked(1, 8.0, busy=True) == (Answer.FULL, None)
+    assert asked(1, 8.0) == (Answer.WAIT, "a")
 
 
 class AnyCourse(RuleBasedStateMachine):

@@ -91,7 +91,7 @@ def test_a_full_machine_is_passed_over_and_asked_again_soon() -> None:
     """
     rules = Rules(2)
     backend = rules.pool.at(1)
-    for begin, pause_s in ((0.0, 1.0), (10.0, 2.0), (20.0, 4.0), (30.0, 5.0), (40.0, 5.0)):
+    for begin, pause_s in ((0.0, 1.0), (10.0, 2.0), (20.0, 2.0)):
         backend.failing_until = 0.0
         assert rules.setup.order_missing(begin)[0] == WarmBackend("m", 1, 1)
         assert not rules.setup.refused(backend, 7, begin)
@@ -104,8 +104,11 @@ def test_a_full_machine_is_passed_over_and_asked_again_soon() -> None:
 
 
 def test_orders_to_shared_machines_tell_how_much_they_are_wanted() -> None:
-    """Claims count the backends beyond the least number, holes left out; all that is in use is told again."""
+    """Claims count the backends beyond the least number, holes left out; all that is in use is told again;
+    and a service that nobody has called for a while claims what is beyond its least number less.
+    """
     rules = Rules(5, prefix_min=1, shares_machines=True)
+    rules.setup.called(0.0)
     rules.report(2, DRAINING, 0.0)
     assert rules.setup.order_missing(0.0) == [WarmBackend("m", 1, 1, 0)] + [
         WarmBackend("m", index, 1, index - 2) for index in (3, 4, 5)
@@ -115,6 +118,13 @@ def test_orders_to_shared_machines_tell_how_much_they_are_wanted() -> None:
     assert rules.setup.renew(4.0) == [WarmBackend("m", 1, 1, 0), WarmBackend("m", 3, 1, 1)]
     rules.pool.book(rules.pool.at(1))
     assert len(rules.setup.renew(6.0)) == 2, "requests do not say how much it is wanted"
+    for index in (1, 3):
+        rules.report(index, COLD, 7.0)
+    assert rules.setup.order_missing(8.0) == [WarmBackend("m", 1, 2, 0), WarmBackend("m", 3, 2, 1)]
+    for index in (1, 3):
+        rules.report(index, COLD, 9.0)
+        rules.pool.at(index).failing_until = 0.0
+    assert rules.setup.order_missing(13.0) == [WarmBackend("m", 1, 3, 0), WarmBackend("m", 3, 3, 2)]
 
 
 def test_a_warm_backend_beyond_helps_out_until_its_place_is_not_needed() -> None:

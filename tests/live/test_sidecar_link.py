@@ -9,9 +9,10 @@ import pytest
 
 from swayam_proxy.core.commands import CancelHold, PlaceHold, WarmBackend
 from swayam_proxy.core.control_lines import FRONTEND_NAME
-from swayam_proxy.core.events import BackendIdled, BackendReported, Event, HoldGranted
+from swayam_proxy.core.events import BackendIdled, BackendReported, Event, HoldGranted, SetUpRefused
 from swayam_proxy.core.vocabulary import BackendState
 from swayam_proxy.live import sidecar_link
+from swayam_proxy.live.settings import SidecarLinkSettings
 from swayam_proxy.live.sidecar_link import SidecarLinks, control_name_of
 
 PATIENCE_S = 5.0
@@ -115,7 +116,7 @@ async def links(heard: Heard) -> AsyncIterator[SidecarLinks]:
 
 async def test_lines_become_events(sidecar: Sidecar, links: SidecarLinks, heard: Heard) -> None:
     """State, grants and idle hints reach the rules, however the bytes are cut; unknown words are ignored."""
-    links.start("m", [sidecar.address], "s3cret")
+    links.start("m", [sidecar.address], SidecarLinkSettings("s3cret"))
     peer = await sidecar.accept(ACCEPTED[:20])
     assert b"\r\nAuthorization: Bearer s3cret\r\n" in peer.head
     assert b"\r\nSwayam-Frontend: f-1\r\n" in peer.head
@@ -133,7 +134,7 @@ async def test_lines_become_events(sidecar: Sidecar, links: SidecarLinks, heard:
 
 async def test_orders_become_lines(sidecar: Sidecar, links: SidecarLinks, heard: Heard) -> None:
     """Holds, cancels and set-ups are written in order; those for unknown backends go nowhere."""
-    links.start("m", [sidecar.address], None)
+    links.start("m", [sidecar.address], SidecarLinkSettings())
     peer = await sidecar.accept()
     assert b"Authorization" not in peer.head
     await heard.until(lambda events: WARM_1 in events)
@@ -148,18 +149,33 @@ async def test_set_up_ordered_before_contact_is_not_forgotten(
     sidecar: Sidecar, links: SidecarLinks, heard: Heard
 ) -> None:
     """The first decision comes before the connection: its order follows when that is there; holds do not."""
-    links.start("m", [sidecar.address], None)
+    links.start("m", [sidecar.address], SidecarLinkSettings())
     links.perform(PlaceHold("m", 1, 1, 0.0))
     links.perform(WarmBackend("m", 1, 1))
     peer = await sidecar.accept(ACCEPTED + b"state COLD 0 -\n")
     assert await peer.line() == b"setup 1\n"
 
 
+async def test_a_machine_is_told_which_service_and_how_much_it_is_wanted(
+    sidecar: Sidecar, links: SidecarLinks, heard: Heard
+) -> None:
+    """The connection names the service, orders carry their claim, and a refusal reaches the rules."""
+    links.start("m", [sidecar.address], SidecarLinkSettings(service_name="m"))
+    links.perform(WarmBackend("m", 1, 1, 0))
+    peer = await sidecar.accept(ACCEPTED + b"state COLD 0 -\n")
+    assert b"\r\nSwayam-Service: m\r\n" in peer.head
+    assert await peer.line() == b"setup 1 0\n"
+    links.perform(WarmBackend("m", 1, 1, 2))
+    assert await peer.line() == b"setup 1 2\n"
+    peer.writer.write(b"full 1\n")
+    await heard.until(lambda events: SetUpRefused("m", 1, 1) in events)
+
+
 async def test_lost_connection_is_told_once_and_made_again(
     sidecar: Sidecar, links: SidecarLinks, heard: Heard
 ) -> None:
     """The backend counts as lost from the end of the connection until a sidecar speaks again."""
-    links.start("m", [sidecar.address], None)
+    links.start("m", [sidecar.address], SidecarLinkSettings())
     peer = await sidecar.accept()
     await heard.until(lambda events: WARM_1 in events)
     peer.writer.transport.abort()
@@ -185,7 +201,7 @@ async def test_what_is_no_sidecar_is_lost(
     sidecar: Sidecar, links: SidecarLinks, heard: Heard, answer: bytes
 ) -> None:
     """Another answer, or a line that cannot be read, ends the connection; another attempt follows."""
-    links.start("m", [sidecar.address], None)
+    links.start("m", [sidecar.address], SidecarLinkSettings())
     await sidecar.accept(answer)
     await heard.until(lambda events: LOST in events)
     await sidecar.accept()
@@ -199,7 +215,7 @@ async def test_silent_sidecar_is_given_up(
     """It is pinged, and without any line for too long it counts as lost, though TCP is content."""
     monkeypatch.setattr(sidecar_link, "PING_S", 0.02)
     monkeypatch.setattr(sidecar_link, "SILENCE_S_MAX", 0.1)
-    links.start("m", [sidecar.address], None)
+    links.start("m", [sidecar.address], SidecarLinkSettings())
     peer = await sidecar.accept()
     await heard.until(lambda events: LOST in events)
     async with asyncio.timeout(PATIENCE_S):
@@ -213,7 +229,7 @@ async def test_answered_pings_keep_the_connection(
     """A sidecar that only answers pings stays connected for many times the allowed silence."""
     monkeypatch.setattr(sidecar_link, "PING_S", 0.02)
     monkeypatch.setattr(sidecar_link, "SILENCE_S_MAX", 1.0)
-    links.start("m", [sidecar.address], None)
+    links.start("m", [sidecar.address], SidecarLinkSettings())
     peer = await sidecar.accept()
     for _ in range(20):
         async with asyncio.timeout(PATIENCE_S):
@@ -229,7 +245,7 @@ async def test_unreachable_sidecar_is_lost_then_found(
     port = int(sidecar.address.rpartition(":")[2])
     await sidecar.stop()
     await sidecar.server.wait_closed()
-    links.start("m", [sidecar.address], None)
+    links.start("m", [sidecar.address], SidecarLinkSettings())
     await heard.until(lambda events: LOST in events)
     await sidecar.start(port)
     await sidecar.accept()
@@ -239,7 +255,7 @@ async def test_unreachable_sidecar_is_lost_then_found(
 
 async def test_stopping_says_nothing_more(sidecar: Sidecar, links: SidecarLinks, heard: Heard) -> None:
     """When the proxy ends, connections close, the sidecar sees the end, and the rules hear no loss."""
-    links.start("m", [sidecar.address], None)
+    links.start("m", [sidecar.address], SidecarLinkSettings())
     peer = await sidecar.accept()
     await heard.until(lambda events: WARM_1 in events)
     await links.stop()
