@@ -37,8 +37,8 @@ SIGMA_STEPS = 24
 DISPERSION_STEPS = 16
 """Values of the others between a power of two and the next."""
 _CELLS_KEPT = 20_000
-_TARGETS_KEPT = 500
-"""Some 12 MB and 6 MB when full."""
+_TARGETS_KEPT = 128
+"""Some 12 MB and as much when full."""
 STEEP = 0.5
 """Executions alone may use up so much of what may be late."""
 _LEAST_LACK = 1e-12
@@ -178,7 +178,7 @@ def _target(mean_s: float, sigma: float, response_time_s: float) -> ResponseTarg
     return ResponseTarget(LogNormal(log(mean_s) - sigma * sigma / 2.0, sigma), response_time_s)
 
 
-@lru_cache(maxsize=4 * _TARGETS_KEPT)
+@lru_cache(maxsize=8 * _TARGETS_KEPT)
 def _share_unqueued(mean_s: float, sigma: float, response_time_s: float, setting: Setting) -> float:
     return _target(mean_s, sigma, response_time_s).share_unqueued(setting)
 

@@ -36,7 +36,7 @@ from swayam_proxy.core.model.grid import (
     limited_mean_from_log_survival,
     masses_from_limited_mean,
 )
-from swayam_proxy.core.model.lattice import Lattice
+from swayam_proxy.core.model.lattice import KEPT_MAX, Lattice
 from swayam_proxy.core.model.service_time import Distribution, cv_squared
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
@@ -77,10 +77,22 @@ def delays(lattice: Lattice, servers: Floats, erlangs: Floats, dispersion: float
         behind = np.broadcast_to(lattice.residual_series, (servers.size, lattice.residual_series.size))
         first = behind
     else:
-        first = least_residual_series(lattice, servers, speed)
-        behind = lattice.circle.series(lattice.residual_masses(servers * speed))
+        first, behind = _residual_series(lattice, servers, speed)
     series = np.where(stable, first * (1.0 - kept) / (1.0 - kept * behind), 0.0)
     return Delays(probability, series)
+
+
+def _residual_series(lattice: Lattice, servers: Floats, speed: float) -> tuple[Complexes, Complexes]:
+    """Series of A and of B_i; kept with the lattice, since the same numbers come back at other loads."""
+    asked = (speed, *servers[:, 0].tolist())
+    known = lattice.kept.get(asked)
+    if known is None:
+        behind = lattice.circle.series(lattice.residual_masses(servers * speed))
+        known = least_residual_series(lattice, servers, speed), behind
+        if len(lattice.kept) >= KEPT_MAX:
+            lattice.kept.clear()
+        lattice.kept[asked] = known
+    return known
 
 
 def least_residual_series(lattice: Lattice, count: Floats, speed: float) -> Complexes:

@@ -155,30 +155,31 @@ def _overshoot(moved: Floats, moved_before: Floats) -> Floats:
 def _present(loads: Floats, sources: int, spread: float) -> tuple[Floats, Floats]:
     """P(K = k | K > 0) for k = 1, 2, ..., a row per load, and the means of K as a column."""
     k = np.arange(1, min(sources, _PRESENT_MAX) + 1)
-    rows, means = [], []
+    rows, means, wanted = [], [], []
     for load in loads.tolist():
         rate = source_rate_for(sources, load)
         simple = max(load, sources - load * rate)
         mean = min(load + (simple - load) * spread, simple + 0.4 * max(0.0, load * sources - simple))
         weights = np.exp(np.cumsum(np.log((sources - k + 1) / rate)))
-        wanted = min(mean / load, 0.95 * k[-1]) if k.size > 1 else 1.0
-        rows.append(_tilted(weights / weights.sum(), k, wanted))
+        rows.append(weights / weights.sum())
         means.append([mean])
-    return np.array(rows), np.array(means)
+        wanted.append([min(mean / load, 0.95 * k[-1]) if k.size > 1 else 1.0])
+    return _tilted(np.array(rows), k, np.array(wanted)), np.array(means)
 
 
-def _tilted(weights: Floats, k: npt.NDArray[np.intp], mean: float) -> Floats:
-    """Weights times a power of k's base so that their mean is as wanted (Newton's method)."""
-    lean = 0.0
+def _tilted(weights: Floats, k: npt.NDArray[np.intp], means: Floats) -> Floats:
+    """Rows of weights times powers of a base so that their means are as wanted (Newton's method)."""
+    lean = np.zeros_like(means)
     found = weights
     for _ in range(30):
-        found = weights * np.exp(np.clip(lean * k - lean * k[0], -500.0, 500.0))
-        found = found / found.sum()
-        at = float(found @ k)
-        variance = float(found @ (k * k)) - at * at
-        if abs(at - mean) < 1e-6 or variance < 1e-9:
+        found = weights * np.exp(np.clip(lean * (k - k[0]), -500.0, 500.0))
+        found = found / found.sum(axis=1, keepdims=True)
+        at = found @ k[:, None]
+        variance = found @ (k * k)[:, None] - at * at
+        lacking = np.where((np.abs(at - means) < 1e-6) | (variance < 1e-9), 0.0, means - at)
+        if not lacking.any():
             break
-        lean += max(-1.0, min(1.0, (mean - at) / variance))
+        lean = lean + np.clip(lacking / np.maximum(variance, 1e-9), -1.0, 1.0)
     return found
 
 
