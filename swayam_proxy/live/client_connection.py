@@ -46,6 +46,7 @@ class ClientConnection(ClientTransport):
         "_is_taking",
         "_keep_alive_s",
         "_known",
+        "_latest",
         "_planner",
         "_planners",
     )
@@ -57,6 +58,8 @@ class ClientConnection(ClientTransport):
         self._planner = planners[0]
         self._known = self._planner.known
         self._exchange = self.exchange_class(self, shared)
+        self._latest: RequestPlan | None = None
+        """Of the latest head that is likely to come again: a client says the same again and again."""
         self._keep_alive_s = shared.timeouts.keep_alive_s
         self._checked_bytes = 0
         """How much of a partial head in `pending` was found to be good so far."""
@@ -86,14 +89,15 @@ class ClientConnection(ClientTransport):
             if self.pending:
                 self._take(self.pending + data)
                 return
-            # the usual case, a known head with its whole body, is not worth a loop
-            end = data.find(END_OF_HEAD) + 4
-            plan = self._known.get(data[:end])
-            if plan is not None and len(data) - end == plan.content_length and not plan.chunked:
-                self.state = SERVING
-                self._exchange.begin(plan, data[end:], whole=True)
-            else:
-                self._take(data)
+            # the usual case, the head of before with its whole body, is worth neither a search nor a loop
+            plan = self._latest
+            if plan is not None and data.startswith(plan.raw):
+                end = plan.raw_bytes
+                if len(data) - end == plan.body_bytes:
+                    self.state = SERVING
+                    self._exchange.begin(plan, data[end:], True)
+                    return
+            self._take(data)
         elif state == BODY:
             self._take_body(data)
         elif state == SERVING:
@@ -166,11 +170,13 @@ class ClientConnection(ClientTransport):
                 if plan is None:
                     break
             self._checked_bytes = 0
+            if plan.raw:
+                self._latest = plan
             rest = data[end:]
-            if len(rest) == plan.content_length and not plan.chunked:
+            if len(rest) == plan.body_bytes:
                 self.state = SERVING
                 self.pending = b""
-                self._exchange.begin(plan, rest, whole=True)
+                self._exchange.begin(plan, rest, True)
             else:
                 self._begin_unusual(plan, rest)
             if self.state != READING or not self.pending:
@@ -217,7 +223,7 @@ class ClientConnection(ClientTransport):
         self.pending = rest[length:]
         whole = not self._body_left and not plan.chunked
         self.state = SERVING if whole else BODY
-        self._exchange.begin(plan, rest[:length], whole=whole)
+        self._exchange.begin(plan, rest[:length], whole)
 
     def _begin_chunked(self, plan: RequestPlan, rest: bytes, limit_bytes: int) -> None:
         self._decoder = decoder = ChunkedDecoder()
@@ -230,9 +236,9 @@ class ClientConnection(ClientTransport):
         self.pending = decoder.rest
         self.state = SERVING if whole else BODY
         if decoder.content_bytes > limit_bytes:
-            self._exchange.begin(plan, b"", whole=whole, problem=_too_large(limit_bytes))
+            self._exchange.begin(plan, b"", whole, _too_large(limit_bytes))
         else:
-            self._exchange.begin(plan, part, whole=whole)
+            self._exchange.begin(plan, part, whole)
 
     def _take_body(self, data: bytes) -> None:
         if self._decoder is None:

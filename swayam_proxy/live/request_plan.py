@@ -30,6 +30,7 @@ class RequestPlan:
 
     __slots__ = (
         "answer_tail",
+        "body_bytes",
         "chunked",
         "content_length",
         "expects_continue",
@@ -40,6 +41,8 @@ class RequestPlan:
         "minor",
         "path",
         "problem",
+        "raw",
+        "raw_bytes",
         "request_id",
         "service",
         "shown_path",
@@ -61,6 +64,8 @@ class RequestPlan:
         self.keep_alive = head.keep_alive
         self.content_length = head.content_length
         self.chunked = head.chunked
+        self.body_bytes = -1 if head.chunked else head.content_length
+        """How much must follow the head for the request to be whole, if that can be known."""
         self.expects_continue = head.expects_continue
         self.upgrade = head.upgrade
         self.trace_id = head.trace_id
@@ -74,6 +79,9 @@ class RequestPlan:
         """The empty line, when the client's own X-Request-Id is in the head already."""
         self.upstream_head = b""
         """Everything up to the client's own address in X-Forwarded-For."""
+        self.raw = b""
+        self.raw_bytes = 0
+        """The head itself, where it is likely to come again."""
 
 
 class RequestPlanner:
@@ -133,6 +141,7 @@ class RequestPlanner:
         if len(raw) <= _REMEMBERED_BYTES_MAX and FieldLines.come_again(head.said):
             if len(self.known) >= _REMEMBERED_COUNT_MAX:
                 self.known.clear()
+            plan.raw, plan.raw_bytes = raw, len(raw)
             self.known[raw] = plan
         return plan
 

@@ -94,7 +94,7 @@ class RequestSide(AnswerTaker):
 
     # -- what the client connection calls --
 
-    def begin(self, plan: RequestPlan, part: bytes, *, whole: bool, problem: Problem | None = None) -> None:
+    def begin(self, plan: RequestPlan, part: bytes, whole: bool, problem: Problem | None = None) -> None:
         """Take a request; `part` is the beginning of its body's content, all of it if `whole`.
 
         With a `problem` it is answered with that.

@@ -29,8 +29,11 @@ class ResponsePlan:
         "keep_alive",
         "keep_alive_s",
         "plain",
+        "raw",
+        "raw_bytes",
         "status",
         "upgrade",
+        "whole_bytes",
     )
 
     def __init__(self, head: ResponseHead) -> None:
@@ -47,6 +50,10 @@ class ResponsePlan:
         self.bodiless = head.status in _NO_BODY_STATUSES
         self.plain = head.status >= 200 and not self.bodiless and head.content_length != UNKNOWN
         """A final answer whose body, if any, is told by its length."""
+        self.whole_bytes = head.content_length if self.plain else -1
+        self.raw = b""
+        self.raw_bytes = 0
+        """The head itself, where it is likely to come again."""
         self.client_head = _client_head(head)
 
 
@@ -89,5 +96,6 @@ class ResponsePlanner:
         if len(raw) <= _REMEMBERED_BYTES_MAX and FieldLines.come_again(head.said):
             if len(self.known) >= _REMEMBERED_COUNT_MAX:
                 self.known.clear()
+            plan.raw, plan.raw_bytes = raw, len(raw)
             self.known[raw] = plan
         return plan

@@ -85,6 +85,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_interims_count",
         "_is_tls",
         "_keeper",
+        "_latest",
         "_left",
         "_limits",
         "_mode",
@@ -117,6 +118,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._left = 0
         self._decoder: ChunkedDecoder | None = None
         self._plan: ResponsePlan | None = None
+        self._latest: ResponsePlan | None = None
+        """Of the latest head that is likely to come again."""
         self._interims_count = 0
         self._is_tls = False
         self._poll = select.poll()
@@ -172,7 +175,21 @@ class UpstreamConnection(asyncio.Protocol):
             self.abort()
             self._keeper.spoke_unasked(self)
         elif self._mode == HEAD:
-            self._take_head(exchange, data)
+            # the usual case, the head of before with its whole body, is not worth a search
+            plan = self._latest
+            if (
+                plan is not None
+                and data.startswith(plan.raw)
+                and len(data) - plan.raw_bytes == plan.whole_bytes
+                and not self._buffer
+                and not self._interims_count
+                and exchange.sent_whole
+                and not exchange.head_only
+            ):
+                self.exchange = None
+                exchange.whole_answer(self, plan, data[plan.raw_bytes :])
+            else:
+                self._take_head(exchange, data)
         elif self._mode == TUNNEL:
             exchange.tunnel_part(data)
         else:
@@ -233,13 +250,11 @@ class UpstreamConnection(asyncio.Protocol):
                 self.fail(Fault.MALFORMED, "backend_malformed", str(error))
                 return
         self._buffer = b""
-        if (
-            plan.plain
-            and len(data) - end == plan.content_length
-            and exchange.sent_whole
-            and not exchange.head_only
-        ):
+        if plan.raw:
+            self._latest = plan
+        if len(data) - end == plan.whole_bytes and exchange.sent_whole and not exchange.head_only:
             self.exchange = None
+            self._interims_count = 0
             exchange.whole_answer(self, plan, data[end:])
         elif plan.status < 200:
             self._take_interim(exchange, plan, data[end:])
