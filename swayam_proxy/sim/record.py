@@ -50,3 +50,5 @@ class RunRecord:
     prefixes: tuple[tuple[float, int], ...] = field(repr=False, default=())
     """(when, n) as decided by the first frontend or by the autoscaler."""
     rebooked_count: int = 0
+    messages_count: int = 0
+    """One-way messages beside requests and answers: holds, grants, cancellations, refusals for want of a slot."""

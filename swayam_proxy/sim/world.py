@@ -173,6 +173,7 @@ class World:
             changes=tuple(self._fleet.changes),
             prefixes=tuple(self._prefixes),
             rebooked_count=self._rebooked_count,
+            messages_count=self._road.messages_count,
         )
 
     # -- a request's road --
