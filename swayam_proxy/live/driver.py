@@ -96,11 +96,11 @@ class Driver:
         "_services",
         "_stopped",
         "_timer",
+        "_wakeup_s_max",
+        "_wakeups_count",
+        "_wakeups_s",
         "clock",
         "frontend",
-        "wakeup_s_max",
-        "wakeups_count",
-        "wakeups_s",
     )
 
     def __init__(
@@ -122,11 +122,9 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._armed_at = NEVER
         self._stopped = False
-        self.wakeup_s_max = 0.0
-        """The longest that one wake-up has kept the loop."""
-        self.wakeups_count = 0
-        self.wakeups_s = 0.0
-        """The time that all wake-ups together have taken, decisions above all."""
+        self._wakeup_s_max = 0.0
+        self._wakeups_count = 0
+        self._wakeups_s = 0.0
 
     @property
     def services(self) -> tuple[ServiceSpec, ...]:
@@ -218,6 +216,13 @@ class Driver:
         """Return what the rules know now."""
         return self.frontend.snapshot(self.clock())
 
+    def decision_time(self) -> tuple[int, float, float]:
+        """Return how many wake-ups there were, how long they took together, and the longest.
+
+        Seconds in which the loop did nothing else; decisions are most of them.
+        """
+        return self._wakeups_count, self._wakeups_s, self._wakeup_s_max
+
     def perform(self, commands: Sequence[Command]) -> None:
         """Carry out orders, then arm the next wake-up."""
         for command in commands:
@@ -253,6 +258,6 @@ class Driver:
         now = max(began, due) if due < began + 0.1 else began
         self.perform(self.frontend.handle(WakeupCame(), now))
         took_s = self.clock() - began
-        self.wakeups_count += 1
-        self.wakeups_s += took_s
-        self.wakeup_s_max = max(self.wakeup_s_max, took_s)
+        self._wakeups_count += 1
+        self._wakeups_s += took_s
+        self._wakeup_s_max = max(self._wakeup_s_max, took_s)

@@ -95,12 +95,12 @@ class Metrics(Collector):
         version: str,
         loop_lag: LoopLag,
         lines_dropped: Callable[[], dict[str, int]],
-        decision_time: Callable[[], tuple[int, float]],
+        decision_time: Callable[[], tuple[int, float, float]],
         connections: Callable[[], DataPlaneSnapshot],
         settle: Callable[[], None],
         gossip: Callable[[], GossipSnapshot | None] = lambda: None,
     ) -> None:
-        """Collect from these; `lines_dropped` tells per log, `decision_time` the count and sum of seconds.
+        """Collect from these; `lines_dropped` tells per log, `decision_time` count, sum and maximum.
 
         `settle` has the meters take in what they have not taken in yet.
         """
@@ -231,8 +231,13 @@ class Metrics(Collector):
         duration = SummaryMetricFamily(
             "swayam_decision_duration_seconds", "Time that wake-ups of the rules took, decisions above all."
         )
-        duration.add_metric((), *self._decision_time())
+        count, total_s, longest_s = self._decision_time()
+        duration.add_metric((), count, total_s)
         yield duration
+        yield gauge(
+            "decision_duration_max_seconds", "The longest that one of them has kept the event loop.", (),
+            [((), longest_s)],
+        )  # fmt: skip
 
     def _of_backends(self, snapshot: FrontendSnapshot) -> Iterator[Metric]:
         rows = [

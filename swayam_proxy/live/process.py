@@ -162,7 +162,7 @@ class Process:
             version=__version__,
             loop_lag=self._lag,
             lines_dropped=self._lines_dropped,
-            decision_time=lambda: (self._driver.wakeups_count, self._driver.wakeups_s),
+            decision_time=self._driver.decision_time,
             connections=self._data_plane.snapshot,
             settle=self._records.settle,
             gossip=lambda: None if self._gossip is None else self._gossip.snapshot(),

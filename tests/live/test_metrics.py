@@ -22,7 +22,8 @@ overhead_seconds requests_in_flight queue_length shed_total retries_total retry_
 backend_requests_total backend_in_flight backend_slots backend_up backend_ejected backend_in_prefix
 backend_service_seconds backends prefix_size prefix_target prefix_min prefix_max arrival_rate
 sla_requests_total sla_good_total sla_target_ratio sla_threshold_seconds sla_predicted_ratio fit_ks_statistic
-fit_samples decisions_total decision_duration_seconds decision_age_seconds frontends_estimate build_info
+fit_samples decisions_total decision_duration_seconds decision_duration_max_seconds decision_age_seconds
+frontends_estimate build_info
 event_loop_lag_seconds client_connections client_connections_max backend_connections_idle
 """
 """Names that users build dashboards and alerts on; they do not change without a word in the changelog."""
@@ -61,7 +62,7 @@ class Bench:
             version="1.2.3",
             loop_lag=LoopLag(self.now),
             lines_dropped=lambda: {"access": 4},
-            decision_time=lambda: (3, 0.006),
+            decision_time=lambda: (3, 0.006, 0.004),
             connections=lambda: DataPlaneSnapshot(
                 (),
                 2,
@@ -163,6 +164,7 @@ def test_own_state_is_shown(bench: Bench) -> None:
     assert scrape.value("build_info", version="1.2.3") == 1
     assert scrape.value("log_lines_dropped_total", log="access") == 4
     assert scrape.value("decision_duration_seconds_count") == 3
+    assert scrape.value("decision_duration_max_seconds") == 0.004
     assert scrape.value("frontends_estimate") == 1
     assert scrape.value("client_connections") == 2
     assert scrape.value("backend_connections_idle") == 3
