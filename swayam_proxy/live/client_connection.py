@@ -22,7 +22,7 @@ from swayam_proxy.live.headers import END_OF_HEAD
 from swayam_proxy.live.problem import Problem, Refused
 from swayam_proxy.live.record import RequestRecord
 from swayam_proxy.live.request_head import check_partial_head
-from swayam_proxy.live.request_plan import RequestPlan, RequestPlanner
+from swayam_proxy.live.request_plan import RequestPlan, RequestPlanner, RequestShape
 from swayam_proxy.live.request_side import IDLE
 from swayam_proxy.live.shared import Shared
 
@@ -49,6 +49,7 @@ class ClientConnection(ClientTransport):
         "_latest",
         "_planner",
         "_planners",
+        "_shape",
     )
 
     def __init__(self, shared: Shared, planners: tuple[RequestPlanner, RequestPlanner]) -> None:
@@ -60,6 +61,8 @@ class ClientConnection(ClientTransport):
         self._exchange = self.exchange_class(self, shared)
         self._latest: RequestPlan | None = None
         """Of the latest head that is likely to come again: a client says the same again and again."""
+        self._shape: RequestShape | None = None
+        """Of the latest head that is not."""
         self._keep_alive_s = shared.timeouts.keep_alive_s
         self._checked_bytes = 0
         """How much of a partial head in `pending` was found to be good so far."""
@@ -91,13 +94,17 @@ class ClientConnection(ClientTransport):
                 return
             # the usual case, the head of before with its whole body, is worth neither a search nor a loop
             plan = self._latest
-            if plan is not None and data.startswith(plan.raw):
-                end = plan.raw_bytes
-                if len(data) - end == plan.body_bytes:
-                    self.state = SERVING
-                    self._exchange.begin(plan, data[end:], True)
-                    return
-            self._take(data)
+            if plan is None or not data.startswith(plan.raw):
+                shape = self._shape
+                plan = None if shape is None else shape.plan_of(data)
+            if plan is None:
+                self._take(data)
+            elif len(data) - plan.raw_bytes == plan.body_bytes:
+                self.state = SERVING
+                self._exchange.begin(plan, data[plan.raw_bytes :], True)
+            else:
+                self._begin_unusual(plan, data[plan.raw_bytes :])
+                self._take_pending()
         elif state == BODY:
             self._take_body(data)
         elif state == SERVING:
@@ -172,6 +179,8 @@ class ClientConnection(ClientTransport):
             self._checked_bytes = 0
             if plan.raw:
                 self._latest = plan
+            elif plan.shape is not None:
+                self._shape = plan.shape
             rest = data[end:]
             if len(rest) == plan.body_bytes:
                 self.state = SERVING

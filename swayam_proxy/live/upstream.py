@@ -12,7 +12,7 @@ from swayam_proxy.core.vocabulary import Fault
 from swayam_proxy.live.framing import ChunkedDecoder, FramingError
 from swayam_proxy.live.headers import END_OF_HEAD
 from swayam_proxy.live.response_head import UNKNOWN, MalformedResponseError, check_partial_response
-from swayam_proxy.live.response_plan import ResponsePlan, ResponsePlanner
+from swayam_proxy.live.response_plan import ResponsePlan, ResponsePlanner, ResponseShape
 from swayam_proxy.live.settings import Limits
 
 HEAD, LENGTH, CHUNKED, UNTIL_CLOSE, TUNNEL, DONE = range(6)
@@ -92,6 +92,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_plan",
         "_planner",
         "_poll",
+        "_shape",
         "exchange",
         "freed_at",
         "has_ended",
@@ -120,6 +121,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._plan: ResponsePlan | None = None
         self._latest: ResponsePlan | None = None
         """Of the latest head that is likely to come again."""
+        self._shape: ResponseShape | None = None
+        """Of the latest head that is not."""
         self._interims_count = 0
         self._is_tls = False
         self._poll = select.poll()
@@ -177,9 +180,11 @@ class UpstreamConnection(asyncio.Protocol):
         elif self._mode == HEAD:
             # the usual case, the head of before with its whole body, is not worth a search
             plan = self._latest
+            if plan is None or not data.startswith(plan.raw):
+                shape = self._shape
+                plan = None if shape is None else shape.plan_of(data)
             if (
                 plan is not None
-                and data.startswith(plan.raw)
                 and len(data) - plan.raw_bytes == plan.whole_bytes
                 and not self._buffer
                 and not self._interims_count
@@ -252,6 +257,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._buffer = b""
         if plan.raw:
             self._latest = plan
+        elif plan.shape is not None:
+            self._shape = plan.shape
         if len(data) - end == plan.whole_bytes and exchange.sent_whole and not exchange.head_only:
             self.exchange = None
             self._interims_count = 0

@@ -9,7 +9,7 @@ from swayam_proxy.core.admission import HoldKey
 from swayam_proxy.live.backend_pool import ServiceSide
 from swayam_proxy.live.problem import Problem
 from swayam_proxy.live.request_head import RequestHead
-from swayam_proxy.live.request_plan import RequestPlan, RequestPlanner
+from swayam_proxy.live.request_plan import RequestPlan, RequestPlanner, RequestShape
 
 CONTROL_PATHS = "/swayam/"
 SERVICE_FIELD = b"swayam-service"
@@ -48,6 +48,15 @@ class SidecarPlan(RequestPlan):
                 _last(head, b"swayam-frontend"),
                 _last(head, SERVICE_FIELD).decode("latin-1"),
             )
+
+    def renewed(self, shape: RequestShape, values: list[bytes], raw_bytes: int) -> RequestPlan | None:
+        """Return the plan of a head that differs in these values only, a grant among them perhaps."""
+        plan = super().renewed(shape, values, raw_bytes)
+        if isinstance(plan, SidecarPlan):
+            index = shape.index_of(b"swayam-grant")
+            plan.grant = self.grant if index < 0 else grant_of(values[index])
+            plan.control = self.control
+        return plan
 
 
 class SidecarPlanner(RequestPlanner):
