@@ -35,7 +35,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The incarnation after this one is wanted, at least that far."""
+    """The incarnation after this one is wanted, at least that far; claims are for shared machines."""
 
     incarnation: int
 
@@ -63,7 +63,8 @@ def parse_line(line: bytes) -> Wish | None:
     if word == "cancel":
         return Cancel(_positive(_exactly(1, arguments)[0]))
     if word == "setup":
-        return Setup(_whole(_exactly(1, arguments)[0]))
+        incarnation, *_claim = [_whole(each) for each in _one_or_two(arguments)]
+        return Setup(incarnation)
     if word == "ping":
         return Ping(_whole(_exactly(1, arguments)[0]))
     return None
@@ -89,6 +90,10 @@ def _exactly(count: int, arguments: list[str]) -> list[str]:
     if len(arguments) != count:
         raise LineError(f"{len(arguments)} words after the first, not {count}")
     return arguments
+
+
+def _one_or_two(arguments: list[str]) -> list[str]:
+    return arguments if len(arguments) == 2 else _exactly(1, arguments)
 
 
 def _whole(text: str) -> int:

@@ -4,16 +4,16 @@ Pure rules, run by the process that stands before a machine's model servers and 
 takes room from the order to set it up until its model server has ended. Where there is none, in this order:
 
 1. A service that nobody wants gives way: it runs nothing and was not asked for in the last seconds.
-2. A service that is wanted less gives way, if it is idle: for some seconds, and for as long as its set-up
-   takes, since whoever keeps a thing for as long as it costs to get it back pays at most double.
-3. A service that is wanted much less gives way, idle or not.
+2. A service that rests gives way, if it is wanted no more than the new one: it has been idle for some
+   seconds, and for as long as its set-up takes, since whoever keeps a thing for as long as it costs to get it
+   back pays at most double.
+3. A service that is wanted less gives way, idle or not.
 4. The order is refused: the machine is full.
 
 How much a service is wanted is the claim that its orders carry, the less the stronger: 0 while it has no more
-backends than its least number, then 1, 2, ... for each further one. It counts for one more while nobody calls
-the service: frontends add that to orders for what is cold, and rule 2 to what is idle. A claim of 0 displaces
-any other; for the rest of rule 3 the claims must differ by two, after which neither of both displaces the
-other again.
+backends than its least number, then 1, 2, ... for each further one. Orders of a service that nobody calls
+tell one more, so that two which both rest leave each other alone. Nobody goes back and forth: whoever has
+made way has no more than the other, and can displace it only once that rests.
 
 So no service is kept below its least number by others that are above theirs, what room is left over is shared
 as evenly as the loads ask for, and where services outnumber the room, those that are not called make way for
@@ -31,7 +31,6 @@ REST_S = 5.0
 """Shorter, and services that are called now and then push each other out again and again."""
 CLAIM_NONE = 1
 """The claim of an order that tells none."""
-_CLAIMS_APART = 2
 _CLAIM_S = 6.0
 
 
@@ -147,8 +146,7 @@ class Machine:
             for each in idle
             if claims[each.name] >= max(1, claim) and now - each.used_at >= max(self._rest_s, each.setup_s)
         ]
-        least = 1 if claim == 0 else claim + _CLAIMS_APART
-        weaker = resting or [each for each in warm if claims[each.name] >= least]
+        weaker = resting or [each for each in warm if claims[each.name] > claim]
         if not weaker:
             return None
         return max(

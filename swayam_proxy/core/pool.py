@@ -58,7 +58,7 @@ class Backend:
         self.failing_until = 0.0
         """When its set-up, which failed, may be tried again; 0 when it has not failed."""
         self.setup_refused = False
-        """Its last set-up did not fail, but was refused: the machine is full."""
+        """The machine was full when its set-up was ordered; it is not ordered again while others will do."""
         self.outstanding_count = 0
         self.requests_count = 0
         self.faults_count = 0
@@ -91,6 +91,7 @@ class Backend:
             or self.failing_until > 0.0
             or self.state is BackendState.LOST
             or self.state is BackendState.DRAINING
+            or (self.setup_refused and self.state is BackendState.COLD)
         )
 
 

@@ -57,6 +57,8 @@ class Scaling:
         self.share = own_share(decision)
         self.execution_s = decision.execution_mean_s
         self._pool.weigh(self.execution_s)
+        if self._spec.shares_machines:
+            self._setup.forgive(self.rule.needs)
         # the grid of ticks stays where it was, however late this one came
         self.decide_at += tick_s * max(1.0, (now - self.decide_at) // tick_s + 1.0)
         self.fit()
@@ -117,6 +119,7 @@ class Scaling:
         """Take in that a machine is full: the next index takes the place of this backend."""
         if not self._setup.refused(backend, incarnation, now):
             return []
+        self._setup.forgive(self.rule.needs)
         self.fit()
         return self.warm_missing(now)
 

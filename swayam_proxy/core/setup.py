@@ -19,6 +19,7 @@ _PATIENCE = 3.0
 """A set-up counts as failed after so many times the expected duration, and `_PATIENCE_S` more."""
 _PATIENCE_S = 10.0
 _WEIGHT_OF_NEWEST = 0.3
+_WORTH_SLACK = 1e-9
 _QUIET_S = 5.0
 """Without a call for so long, and for as long as a set-up takes, a service claims its machines less."""
 _RENEW_S = 2.0
@@ -47,13 +48,33 @@ class SetUp:
         commands: list[Command] = []
         is_quiet = self._spec.shares_machines and self._is_quiet(now)
         for backend, claim in self._wanted():
-            if backend.state is BackendState.COLD and not backend.failing_until:
+            if backend.state is BackendState.COLD and not backend.is_hole:
                 claim = claim + 1 if claim and is_quiet else claim
                 backend.incarnation += 1
                 backend.warming_since = now
                 self._pool.signal(backend, Signal.SETUP_ORDERED)
                 commands.append(WarmBackend(self._spec.name, backend.index, backend.incarnation, claim))
         return commands
+
+    def forgive(self, needs: int) -> bool:
+        """Let machines that were full be asked again, where the others do not suffice; return whether any.
+
+        A service that has what it needs stays where it is, however far behind in its order: to move back
+        would cost set-ups, and room that others want. One that needs nothing begins anew.
+        """
+        lacking = float(needs)
+        for backend in self._pool:
+            if backend.state in (BackendState.WARM, BackendState.WARMING) and not backend.is_hole:
+                lacking -= backend.worth
+        found = False
+        for backend in self._pool:
+            if backend.setup_refused and (
+                needs == 0 or (lacking > _WORTH_SLACK and not backend.failing_until)
+            ):
+                backend.setup_refused = False
+                lacking -= backend.worth
+                found = True
+        return found
 
     def called(self, now: float) -> None:
         """Requests wait for a backend."""

@@ -84,16 +84,18 @@ def test_least_numbers_come_before_everything_else() -> None:
 
 
 def test_what_is_left_is_shared_without_going_back_and_forth() -> None:
-    """A first backend displaces another service's third, not its second; a warming one is not disturbed."""
+    """A first backend displaces another service's second, which then cannot come back while that is busy; a
+    warming one is not disturbed, and nobody displaces what is wanted as much.
+    """
     machine = full_machine("a")
-    machine.claimed("a", 2, "f", NOW)
+    machine.claimed("a", 1, "f", NOW)
     assert machine.ask("b", 1, [occupant("a")], NOW) == (Answer.FULL, None)
-    machine.claimed("a", 3, "f", NOW)
+    machine.claimed("a", 2, "f", NOW)
     assert machine.ask("b", 1, [occupant("a", WARMING)], NOW) == (Answer.FULL, None)
     assert machine.ask("b", 1, [occupant("a")], NOW) == (Answer.WAIT, "a")
     assert machine.left("a") == "b"
     machine.claimed("b", 1, "f", NOW)
-    assert machine.ask("a", 3, [occupant("b")], NOW) == (Answer.FULL, None)
+    assert machine.ask("a", 2, [occupant("b")], NOW) == (Answer.FULL, None)
 
 
 def test_a_service_that_rests_gives_way_to_one_that_is_called() -> None:

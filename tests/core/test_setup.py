@@ -85,7 +85,7 @@ def test_failed_set_up_pauses_longer_each_time() -> None:
     assert pauses == sorted(set(pauses))
 
 
-def test_a_full_machine_is_passed_over_and_asked_again_soon() -> None:
+def test_a_full_machine_is_passed_over_and_asked_again_where_others_do_not_suffice() -> None:
     """A refusal makes a hole at once, without a set-up having been counted; its pauses stay short; news of an
     earlier set-up says nothing; and whoever is let in after all, by another's order, is no hole any more.
     """
@@ -93,14 +93,36 @@ def test_a_full_machine_is_passed_over_and_asked_again_soon() -> None:
     backend = rules.pool.at(1)
     for begin, pause_s in ((0.0, 1.0), (10.0, 2.0), (20.0, 2.0)):
         backend.failing_until = 0.0
+        rules.setup.forgive(2)
         assert rules.setup.order_missing(begin)[0] == WarmBackend("m", 1, 1)
         assert not rules.setup.refused(backend, 7, begin)
         assert rules.setup.refused(backend, 1, begin)
         assert (backend.state, backend.incarnation, backend.setup_refused) == (COLD, 0, True)
         assert backend.is_hole and backend.failing_until == begin + pause_s
         assert not rules.setup.refused(backend, 1, begin), "once"
+        assert not rules.setup.forgive(2), "not before its pause is over"
     rules.report(1, WARMING, 41.0)
     assert not backend.is_hole and not backend.setup_refused
+
+
+def test_a_service_that_has_what_it_needs_does_not_move_back() -> None:
+    """Where a later machine has taken the place of a full one, that stays a hole; it is asked again when more
+    is needed, or when nothing was and all begins anew.
+    """
+    rules = Rules(3)
+    first = rules.pool.at(1)
+    rules.setup.order_missing(0.0)
+    assert rules.setup.refused(first, 1, 0.0)
+    for index in (2, 3):
+        rules.report(index, WARM, 1.0)
+    first.failing_until = 0.0
+    assert not rules.setup.forgive(2)
+    assert first.is_hole and rules.pool.prefix_with(2, counting_coming=True) == 3
+    assert rules.setup.order_missing(2.0) == []
+    assert rules.setup.forgive(3) and not first.is_hole
+    rules.setup.order_missing(3.0)
+    assert rules.setup.refused(first, 1, 3.0)
+    assert rules.setup.forgive(0) and not first.setup_refused
 
 
 def test_orders_to_shared_machines_tell_how_much_they_are_wanted() -> None:

@@ -16,6 +16,7 @@ from fake_backend.sidecar.lines import Cancel, Hold, LineError, Ping, Setup, Wis
         (b"cancel 3", Cancel(3)),
         (b"setup 0", Setup(0)),
         (b"setup 12", Setup(12)),
+        (b"setup 12 3", Setup(12)),
         (b"ping 0", Ping(0)),
         (b"wave 1 2 3", None),
         (b"HOLD 3 0", None),
