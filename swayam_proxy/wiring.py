@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from swayam_proxy.config.addresses import network, status_range
@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     from swayam_proxy.config.machines import Server
     from swayam_proxy.config.schema import Config, Gossip
     from swayam_proxy.config.service import Health, Service
+    from swayam_proxy.provision.kept import Command
     from swayam_proxy.sidecar.settings import MachineSettings, SidecarSettings
+    from swayam_proxy.sim.recorded import Played
 
 __all__ = [
     "LAUNCHER_VARIABLE",
@@ -55,6 +57,7 @@ __all__ = [
     "machine_settings",
     "own_frontend_id",
     "replay_decision",
+    "replay_recording",
     "run_launcher",
     "run_proxy",
     "run_sidecar",
@@ -99,21 +102,34 @@ def run_proxy(config: Config, reread: Callable[[], Config] | None = None) -> int
     )
 
 
-def run_launcher(config: Config, commands: Sequence[Sequence[str]], *, shared_port: bool) -> int:
+def run_launcher(
+    config: Config, commands: Sequence[Sequence[str]], *, shared_port: bool, backends: Sequence[Command] = ()
+) -> int:
     """Run one proxy process per command line, start dead ones again, and drain all when told to stop.
 
-    Raises:
-        StartFailedError: the address that they shall share is taken.
-    """
-    from swayam_proxy.live.launcher import launch
+    The `backends` run from before the proxies until after them.
 
-    return launch(
-        commands,
-        shared=live_settings(config).listen[0] if shared_port else None,
-        drain_s=config.timeouts.drain,
-        log_level=config.process.log_level,
-        log_format=config.process.log_format,
-    )
+    Raises:
+        StartFailedError: the address that they shall share is taken, or a backend does not start.
+    """
+    from contextlib import nullcontext
+
+    from swayam_proxy.live.launcher import launch
+    from swayam_proxy.live.log_format import print_event, set_up_logging
+    from swayam_proxy.provision.local import LocalBackends
+
+    process = config.process
+    set_up_logging(process.log_level, process.log_format)
+    with LocalBackends(backends) if backends else nullcontext([]) as addresses:
+        if addresses:
+            print_event("backends", listen=addresses)
+        return launch(
+            commands,
+            shared=live_settings(config).listen[0] if shared_port else None,
+            drain_s=config.timeouts.drain,
+            log_level=process.log_level,
+            log_format=process.log_format,
+        )
 
 
 def run_sidecar(
@@ -179,6 +195,24 @@ def replay_decision(recorded: Mapping[str, Any]) -> list[str]:
     return differences(recorded, judge_again(recorded["evidence"]))
 
 
+def _recording_path(name: str) -> str | None:
+    """Return a file of its own for each process of a launcher."""
+    if name == "off":
+        return None
+    return f"{name}.{os.getpid()}" if LAUNCHER_VARIABLE in os.environ else name
+
+
+def replay_recording(lines: Iterable[Any]) -> Played:
+    """Play what `process.recording` wrote to a new frontend in virtual time.
+
+    Raises:
+        EvidenceError: a line is not one that a recording of this version has (a `ValueError`).
+    """
+    from swayam_proxy.sim.recorded import play_recording
+
+    return play_recording(lines)
+
+
 def frontend_spec(config: Config, frontend_id: str) -> FrontendSpec:
     """Return what the rules are told."""
     services = tuple(_service_spec(name, service, config) for name, service in config.services.items())
@@ -203,6 +237,7 @@ def live_settings(config: Config) -> LiveSettings:
         trusted_proxies=tuple(network(text) for text in process.trusted_proxies),
         access_log=AccessLogSettings(None if process.access_log == "off" else process.access_log),
         decision_log_path=None if process.decision_log == "off" else process.decision_log,
+        recording_path=_recording_path(process.recording),
         debug_headers=process.debug_headers,
         gossip=_gossip(config.peers.gossip),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from swayam_proxy.cli.backends import backend_commands
 from swayam_proxy.cli.failure import CommandFailed
 from swayam_proxy.cli.launching import (
     command_line,
@@ -37,15 +38,16 @@ def serve(config_path: Path, assignments: tuple[str, ...]) -> int:
     """Run one proxy.
 
     One JSON line on stderr tells where it listens. SIGTERM or Ctrl-C end it, once work in flight has ended; a
-    second one ends it at once.
+    second one ends it at once. SIGHUP opens the logs again and takes up changed peers.gossip.keys.
     """
+    from swayam_proxy.config.load import load
     from swayam_proxy.wiring import LAUNCHER_VARIABLE, StartFailedError, run_proxy
 
     # the launcher has given the warnings once for all its processes
     loaded = load_config(config_path, assignments, quiet=LAUNCHER_VARIABLE in os.environ)
 
     try:
-        return run_proxy(loaded.config)
+        return run_proxy(loaded.config, lambda: load(config_path, os.environ, assignments).config)
     except StartFailedError as error:
         raise CommandFailed(error.what, error.todo) from None
 
@@ -56,6 +58,7 @@ def serve(config_path: Path, assignments: tuple[str, ...]) -> int:
         """
         swayam launch -n 3                     # three proxies on one port (SO_REUSEPORT)
         swayam launch -n 3 --ports separate    # on listen.port, +1 and +2, for a broker before them
+        swayam launch -n 3 --backends          # and the backends that [services.NAME.server] describes
         swayam status -n 3                     # in another terminal
         """
     ),
@@ -75,12 +78,24 @@ def serve(config_path: Path, assignments: tuple[str, ...]) -> int:
     show_default=True,
     help="One port for all, shared by the kernel; or one each, counting up from listen.port.",
 )
+@click.option(
+    "--backends",
+    "with_backends",
+    is_flag=True,
+    help="Also run the backends on this machine of all services with a table server.",
+)
 @config_options
-def launch(config_path: Path, assignments: tuple[str, ...], count: int, ports: str) -> int:
+def launch(
+    config_path: Path, assignments: tuple[str, ...], count: int, ports: str, with_backends: bool
+) -> int:
     """Run several proxies, each its own process.
 
     A dead one is started again. Admin ports count up from admin.port. peers.count is N unless the
     configuration says otherwise. One Ctrl-C or SIGTERM drains them all.
+
+    With --backends, what listens on loopback addresses of services with a table [services.NAME.server] is
+    run, too, and ends after the proxies: one sidecar for each backend of a service with a table sidecar, one
+    machine for each of its pool's, else the model servers themselves.
     """
     loaded = load_config(config_path, assignments)
     own = own_settings(loaded, count, separate_ports=ports == "separate")
@@ -89,12 +104,13 @@ def launch(config_path: Path, assignments: tuple[str, ...], count: int, ports: s
         command_line(config_path, [*assignments, *mine, *shared])
         for mine, shared in zip(own, gossip, strict=True)
     ]
+    backends = backend_commands(loaded.config, config_path, assignments) if with_backends else []
     if (key := gossip_key_of(loaded)) is not None:
         # not in the command lines, which anyone on the machine may list
         os.environ[GOSSIP_KEYS_VARIABLE] = json.dumps([key])
     from swayam_proxy.wiring import StartFailedError, run_launcher
 
     try:
-        return run_launcher(loaded.config, commands, shared_port=ports == "shared")
+        return run_launcher(loaded.config, commands, shared_port=ports == "shared", backends=backends)
     except StartFailedError as error:
         raise CommandFailed(error.what, error.todo) from None

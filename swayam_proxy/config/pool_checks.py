@@ -121,6 +121,9 @@ def _server(key: KeyPath, service: Service) -> Iterator[Finding]:
         what = "does not say {port}, the port at which the server shall listen"
         todo = "write {port} where the command takes it, unless it reads SWAYAM_SERVER_PORT"
         yield Finding(((*here, "command"),), what, todo, is_doubt=True)
+    if server.output is not None and service.sidecar is None:
+        todo = "take it out, or add the table sidecar: only sidecars keep what their server prints"
+        yield Finding(((*here, "output"), (*key, "sidecar")), "is given, but there is no sidecar", todo)
     if any(backend.address.startswith("https://") for backend in service.backends):
         todo = "write its backends as host:port, or start them yourself"
         yield Finding((here, (*key, "backends")), "is given, but servers are started without TLS", todo)

@@ -24,6 +24,8 @@ class BackendSnapshot:
     """Kept out of dispatch for its own faults."""
     requests_count: int
     faults_count: int
+    machine_full: bool = False
+    """Its machine had no room when it was last wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ def backend_snapshots(pool: Pool) -> tuple[BackendSnapshot, ...]:
             ejected=b.ejected,
             requests_count=b.requests_count,
             faults_count=b.faults_count,
+            machine_full=b.setup_refused,
         )
         for b in pool
     )

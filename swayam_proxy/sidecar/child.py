@@ -13,7 +13,7 @@ from pathlib import Path
 
 from swayam_proxy.sidecar.output import BoundedOutput
 
-_WARDEN = Path(__file__).with_name("warden.py")
+WARDEN = Path(__file__).with_name("warden.py")
 _KILLED_WITHIN_S = 5.0
 
 
@@ -38,7 +38,7 @@ class Child:
             sys.executable,
             "-I",
             "-S",
-            str(_WARDEN),
+            str(WARDEN),
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

@@ -52,7 +52,14 @@ def test_a_machine_is_told_of_all_services_of_its_pool(read: Read) -> None:
         '\n[services.{0}.server]\ncommand = ["serve", "{{port}}"]\nhealth = "/up"\nidle = "0s"\n'
         'output = "{0}-{{port}}.log"\n'
     )
-    text = POOL + "slots = 3" + server.format("a") + OTHER + 'backends = ["10.0.0.9:1"]' + server.format("b")
+    text = (
+        POOL
+        + "slots = 3"
+        + server.format("a")
+        + OTHER
+        + 'backends = ["10.0.0.9:1"]\nsidecar = {}'
+        + server.format("b")
+    )
     config = read(text).config
     settings = machine_settings(config, "gpu", ("10.0.0.3", 9001))
     assert settings.room_count == 2
@@ -138,6 +145,10 @@ def test_defaults_agree_with_the_sidecars(read: Read) -> None:
         (
             OTHER + 'backends = ["https://h:1"]\nserver = { command = ["x", "{port}"] }',
             "services.b.server is given, but servers are started without TLS",
+        ),
+        (
+            OTHER + 'backends = ["h:1"]\nserver = { command = ["x", "{port}"], output = "log" }',
+            "services.b.server.output is given, but there is no sidecar",
         ),
     ],
 )
