@@ -77,6 +77,10 @@ def _logs(config: Config) -> Iterator[Finding]:
         yield Finding(keys, f'is "{process.access_log}", the same as access_log', "give each its own file")
     elif process.decision_log == "-":
         yield Finding((("process", "decision_log"),), 'is "-"', 'name a file, or write "off"')
+    if process.recording == "-":
+        yield Finding((("process", "recording"),), 'is "-"', 'name a file, or write "off"')
+    elif process.recording in (process.access_log, process.decision_log) and process.recording != "off":
+        yield Finding((("process", "recording"),), "is the same as another log", "give each its own file")
 
 
 def _routes(config: Config) -> Iterator[Finding]:

@@ -41,7 +41,7 @@ def _findings(loaded: Loaded) -> Iterator[tuple[KeyPath, str, str]]:
         yield from missing or _pem(
             key, partial(ssl.create_default_context, cafile=ca_file), "name a PEM file"
         )
-    for log in ("access_log", "decision_log"):
+    for log in ("access_log", "decision_log", "recording"):
         path = getattr(config.process, log)
         if path not in ("-", "off"):
             yield from _unwritable(("process", log), Path(path))

@@ -75,6 +75,8 @@ class Process(Section):
     """File for one JSON line per request; "-" is stdout, "off" writes none."""
     decision_log: FilePath = Field(default="off", examples=["decisions.jsonl"])
     """File for one JSON line per decision; "off" writes none."""
+    recording: FilePath = Field(default="off", examples=["recording.jsonl"])
+    """File for all that the rules are told, for `swayam replay`: begun anew at the start, 200 MB at most."""
     debug_headers: bool = False
     """Add X-Swayam-Backend and its like to answers; they tell clients the topology."""
     trusted_proxies: list[Network] = Field(default=[], max_length=1000, examples=[["10.0.0.0/8"]])

@@ -15,7 +15,7 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from swayam_proxy import __version__
 from swayam_proxy.core.commands import RecordDecision
@@ -39,6 +39,9 @@ from swayam_proxy.live.resources import connections_that_fit, keep_freed_memory,
 from swayam_proxy.live.settings import LiveSettings
 from swayam_proxy.live.sidecar_link import SidecarLinks, control_name_of
 from swayam_proxy.live.start_failed import StartFailedError, cannot_listen
+
+if TYPE_CHECKING:
+    from swayam_proxy.live.recording import Recording
 
 logger = logging.getLogger("swayam")
 
@@ -144,11 +147,12 @@ class Process:
         self._access_log, self._decision_log = open_logs(settings, spec.frontend_id)
         takers = [self._meters.record] + ([] if self._access_log is None else [self._access_log.record])
         self._records = RecordBatch(*takers)
+        self._frontend, self._recording = make_frontend(spec, settings.recording_path)
         rng = random.Random()
         control_name = control_name_of(spec.frontend_id)
         self._links = SidecarLinks(control_name, self._heard, rng)
         self._driver = Driver(
-            Frontend(spec, rng, time.monotonic()),
+            self._frontend,
             loop,
             on_decision=self._decided,
             on_backend_order=self._links.perform,
@@ -261,7 +265,7 @@ class Process:
         self._driver.stop()
         await self._admin.stop()
         self._records.settle()
-        for log in (self._access_log, self._decision_log):
+        for log in (self._access_log, self._decision_log, self._recording):
             if log is not None:
                 log.writer.stop(0.2 if hurried else 2.0)
 
@@ -315,6 +319,25 @@ class Process:
             logger.warning("%d log lines lost: a log cannot be written fast enough, or at all", dropped)
             self._lines_dropped_before = dropped
         self._heartbeat = self._loop.call_later(self._lag.interval_s, self._beat)
+
+
+def make_frontend(spec: FrontendSpec, recording_path: str | None) -> "tuple[Frontend, Recording | None]":
+    """Return the rules, and the recording of their calls where one is wanted.
+
+    Raises:
+        StartFailedError: the recording's file cannot be written.
+    """
+    if recording_path is None:
+        return Frontend(spec, random.Random(), time.monotonic()), None
+    from swayam_proxy.live.recording import Recording, RecordingFrontend
+
+    try:
+        recording = Recording(recording_path)
+    except OSError as error:
+        todo = "choose another file for process.recording, or make this one writable"
+        raise StartFailedError(f"cannot write {recording_path}: {error.strerror}", todo) from None
+    seed = random.SystemRandom().getrandbits(64)
+    return RecordingFrontend(spec, seed, time.monotonic, recording, __version__), recording
 
 
 def open_logs(settings: LiveSettings, frontend_id: str) -> tuple[AccessLog | None, DecisionLog | None]:

@@ -158,6 +158,7 @@ class LiveSettings:
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     access_log: AccessLogSettings = field(default_factory=AccessLogSettings)
     decision_log_path: str | None = None
+    recording_path: str | None = None
     gossip: GossipSettings | None = None
     """None: the other frontends are counted by the configuration alone."""
     debug_headers: bool = False

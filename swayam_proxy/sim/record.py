@@ -51,4 +51,4 @@ class RunRecord:
     """(when, n) as decided by the first frontend or by the autoscaler."""
     rebooked_count: int = 0
     messages_count: int = 0
-    """One-way messages beside requests and answers: holds, grants, cancellations, refusals for want of a slot."""
+    """One-way messages beside requests and answers: holds, grants, cancellations, refused tries."""
