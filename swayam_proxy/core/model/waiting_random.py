@@ -21,12 +21,13 @@ by up to a half, since backends then are busy together.
 from math import log
 
 import numpy as np
-from scipy.optimize import brentq
 
 from swayam_proxy.core.model.grid import Floats
 from swayam_proxy.core.model.lattice import Lattice
 from swayam_proxy.core.model.setting import Setting, WaitingTimes
 from swayam_proxy.core.model.waiting_central import Delays, delays
+
+_LOG_RATE_EXACT = 1e-9
 
 
 def waits_of(lattice: Lattice, found: Delays) -> WaitingTimes:
@@ -84,5 +85,11 @@ def _finds_busy(servers: int, erlangs: float, frontends: int) -> float:
     low, high = log(erlangs) - 1.0, log(erlangs) + 1.0
     while float(weights(high) @ busy) < erlangs and high < 60.0:
         high += 2.0
-    rate = brentq(lambda x: float(weights(x) @ busy) - erlangs, low, high, xtol=1e-6)
-    return float(weights(rate) @ waits)
+    # by halves: the mean only rises, and scipy's root finders cost every proxy 20 MiB to import
+    while high - low > _LOG_RATE_EXACT:
+        middle = (low + high) / 2.0
+        if float(weights(middle) @ busy) < erlangs:
+            low = middle
+        else:
+            high = middle
+    return float(weights(high) @ waits)
