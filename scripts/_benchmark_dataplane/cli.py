@@ -44,7 +44,7 @@ def command(seconds: int, rounds: int, part: tuple[str, ...], proxy: tuple[str, 
     """
     names = proxy or tuple(STARTERS)
     try:
-        require("wrk", "nginx", *(["haproxy"] if "haproxy" in names else []))
+        require("wrk", "nginx", *(["haproxy"] if {"haproxy", "haproxy-log"} & set(names) else []))
     except MissingProgramError as error:
         raise click.ClickException(str(error)) from None
     parts = part or PARTS

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LARGE_BYTES = 1024 * 1024
 ANSWER = '{"predictions":[1,2,3,4,5,6,7,8,9,10]}'
 _PATIENCE_S = 20.0
+HAPROXY_WITH_LOG = "HAProxy with log"
 
 
 class MissingProgramError(Exception):
@@ -33,6 +34,8 @@ class Contestant:
     process: subprocess.Popen[bytes]
     note: str = ""
     pids: list[int] = field(default_factory=list)
+    sink: socket.socket | None = None
+    """Where its log lines go, if that is not a file."""
 
     def stop(self) -> None:
         """End it and its children."""
@@ -42,6 +45,8 @@ class Contestant:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if self.sink is not None:
+            self.sink.close()
 
 
 def require(*programs: str) -> None:
@@ -148,8 +153,10 @@ _HAPROXY = """
 global
   nbthread 1
   maxconn 8192
+  {log_to}
 defaults
   mode http
+  {log}
   timeout connect 1s
   timeout client 300s
   timeout server 300s
@@ -165,11 +172,31 @@ listen proxy
 
 def start_haproxy(directory: Path, backend_port: int, cpus: set[int]) -> Contestant:
     """Start HAProxy with one thread, request ids and forwarded addresses."""
+    return _haproxy("HAProxy", directory, backend_port, cpus, "1 thread, request ids, no log")
+
+
+def start_haproxy_with_log(directory: Path, backend_port: int, cpus: set[int]) -> Contestant:
+    """Start HAProxy as before, and with a line for each request, which it sends to a log daemon by UDP."""
+    # nobody reads them: the kernel throws away what does not fit, and the daemon would run elsewhere anyway
+    sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sink.bind(("127.0.0.1", 0))
+    note = "the same with a line for each request, sent to a log daemon as datagrams"
+    contestant = _haproxy(HAPROXY_WITH_LOG, directory, backend_port, cpus, note, sink.getsockname()[1])
+    contestant.sink = sink
+    return contestant
+
+
+def _haproxy(
+    name: str, directory: Path, backend_port: int, cpus: set[int], note: str, log_port: int = 0
+) -> Contestant:
     port = free_port()
-    path = directory / "haproxy.cfg"
-    path.write_text(_HAPROXY.format(port=port, backend_port=backend_port))
-    contestant = start("HAProxy", ["haproxy", "-db", "-f", path], port, cpus, directory / "haproxy.log")
-    contestant.note = "1 thread, request ids, no log"
+    path = directory / f"{name}.cfg"
+    log_to, log = (
+        (f"log 127.0.0.1:{log_port} local0", "log global\n  option httplog") if log_port else ("", "")
+    )
+    path.write_text(_HAPROXY.format(port=port, backend_port=backend_port, log_to=log_to, log=log))
+    contestant = start(name, ["haproxy", "-db", "-f", path], port, cpus, directory / f"{name}.log")
+    contestant.note = note
     return contestant
 
 
@@ -193,6 +220,7 @@ def start_swayam(directory: Path, backend_port: int, cpus: set[int]) -> Contesta
 
 STARTERS: dict[str, Callable[[Path, int, set[int]], Contestant]] = {
     "haproxy": start_haproxy,
+    "haproxy-log": start_haproxy_with_log,
     "nginx": start_nginx,
     "swayam": start_swayam,
 }
