@@ -26,7 +26,6 @@ CONFIG = HERE / "swayam.toml"
 INFER = "/v2/models/digits/infer"
 PROXIES_COUNT = 2
 PATIENCE_S = 90.0
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 class ExampleFailedError(Exception):
@@ -79,7 +78,9 @@ def run(directory: Path, stack: contextlib.ExitStack, options: argparse.Namespac
         f"{len(compared)} predictions through the proxies equal those asked directly ({wrong} digits misread)"
     )
     say(f"load test: {options.rate:g} requests per second for {options.seconds:g} s")
-    status = load_test(directory, listens[0], samples["images"][0], options)
+    status = load_test(
+        directory, listens[0], samples["images"][0], ["--rate", f"{options.rate:g}"], options.seconds
+    ).wait()
     for admin in admins:
         digits = get_json(admin, "/state")["services"]["digits"]
         used = [backend["requests_count"] for backend in digits["backends"]]
@@ -90,31 +91,34 @@ def run(directory: Path, stack: contextlib.ExitStack, options: argparse.Namespac
 @contextlib.contextmanager
 def mlserver(directory: Path, number: int) -> Iterator[str]:
     """Run one MLServer of the model in `directory`; yields its address."""
-    http, grpc = free_port(), free_port()
-    settings = {
-        "host": "127.0.0.1",
-        "http_port": http,
-        "grpc_port": grpc,
-        "metrics_endpoint": None,
-        "parallel_workers": 0,
-        "debug": False,
-    }
-    home = directory / f"mlserver-{number}"
-    home.mkdir()
-    (home / "settings.json").write_text(json.dumps(settings))
-    for name in ("model.joblib", "model-settings.json"):
-        (home / name).symlink_to(directory / name)
-    with running([str(MLSERVER_BIN / "mlserver"), "start", str(home)], home / "mlserver.log", ONE_THREAD):
-        yield f"127.0.0.1:{http}"
+    port = free_port()
+    command = [str(MLSERVER_BIN / "python"), str(HERE / "serve.py"), str(port), str(directory)]
+    with running(command, directory / f"mlserver-{number}.log", {}):
+        yield f"127.0.0.1:{port}"
 
 
 @contextlib.contextmanager
-def proxies(directory: Path, backends: list[str]) -> Iterator[tuple[list[str], list[str]]]:
-    """Run the proxies over `backends` on free ports; yields where they listen, and their admin addresses."""
+def proxies(
+    directory: Path,
+    backends: list[str],
+    config: Path = CONFIG,
+    more: dict[str, str] | None = None,
+    count: int = PROXIES_COUNT,
+) -> Iterator[tuple[list[str], list[str]]]:
+    """Run the proxies over `backends` on free ports; yields where they listen, and their admin addresses.
+
+    `more` are settings; with any, the backends are run, too.
+    """
     log = directory / "proxies.log"
-    own = {"services.digits.backends": json.dumps(backends), "listen.port": 0, "admin.port": 0}
+    own = {
+        "services.digits.backends": json.dumps(backends),
+        "listen.port": 0,
+        "admin.port": 0,
+        **(more or {}),
+    }
     own["process.access_log"] = str(directory / "access.jsonl")
-    command = [sys.executable, "-m", "swayam_proxy", "launch", "-n", str(PROXIES_COUNT), "-c", str(CONFIG)]
+    command = [sys.executable, "-m", "swayam_proxy", "launch", "-n", str(count), "-c", str(config)]
+    command += ["--backends"] if more else []
     for key, value in own.items():
         command += ["--set", f"{key}={value}"]
     with running(command, log, {"PYTHONPATH": str(ROOT)}) as process:
@@ -125,9 +129,9 @@ def proxies(directory: Path, backends: list[str]) -> Iterator[tuple[list[str], l
             lines = [
                 line for line in log.read_text().splitlines() if line.startswith('{"event": "listening"')
             ]
-            return [json.loads(line) for line in lines]
+            return [event for event in map(json.loads, lines) if "admin" in event]  # sidecars have none
 
-        wait_for(lambda: len(listening()) == PROXIES_COUNT, "the proxies to listen")
+        wait_for(lambda: len(listening()) == count, "the proxies to listen")
         events = listening()
         yield (
             [address for event in events for address in event["listen"]],
@@ -179,15 +183,24 @@ def predict(address: str, image: list[float]) -> dict[str, Any]:
     return answer
 
 
-def load_test(directory: Path, proxy: str, image: list[float], options: argparse.Namespace) -> int:
-    """Send one inference request again and again; return the load test's exit status."""
+def load_test(
+    directory: Path, proxy: str, image: list[float], load: list[str], seconds: float, promise_ms: int = 250
+) -> "subprocess.Popen[bytes]":
+    """Begin to send one inference request again and again; return the load test."""
     body = directory / "request.json"
     body.write_bytes(inference_request(image))
-    command = [str(ROOT / "scripts" / "loadtest"), proxy, "--rate", str(options.rate)]
-    command += ["--duration", f"{options.seconds}s", "--path", INFER, "--body-file", str(body)]
-    command += ["--header", "Content-Type: application/json", "--response-time", "250ms", "--slo", "err<1%"]
-    command += ["--seed", "1", "--quiet"]
-    return subprocess.run(command, check=False).returncode
+    command = [str(ROOT / "scripts" / "loadtest"), proxy, *load]
+    command += ["--duration", f"{seconds}s", "--path", INFER, "--body-file", str(body)]
+    command += [
+        "--header",
+        "Content-Type: application/json",
+        "--response-time",
+        f"{promise_ms}ms",
+        "--slo",
+        "err<1%",
+    ]
+    command += ["--seed", "1", "--quiet", "--lag-limit", "250ms"]
+    return subprocess.Popen(command)
 
 
 def ask(address: str, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:

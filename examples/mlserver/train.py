@@ -34,6 +34,7 @@ def main(directory: Path) -> None:
     samples = {
         "images": unseen[:SAMPLES_COUNT].tolist(),
         "digits": unseen_digits[:SAMPLES_COUNT].tolist(),
+        "predictions": forest.predict(unseen[:SAMPLES_COUNT]).tolist(),
         "accuracy": forest.score(unseen, unseen_digits),
     }
     (directory / "samples.json").write_text(json.dumps(samples))

@@ -13,6 +13,8 @@ from swayam_proxy.config.machines import Pool
 from swayam_proxy.config.schema import Config
 from swayam_proxy.config.service import Service
 
+_IDLE_S_MIN = 5.0
+
 
 def pool_findings(config: Config) -> Iterator[Finding]:
     """Yield everything that is wrong about pools and about what stands on their machines."""
@@ -121,6 +123,11 @@ def _server(key: KeyPath, service: Service) -> Iterator[Finding]:
         what = "does not say {port}, the port at which the server shall listen"
         todo = "write {port} where the command takes it, unless it reads SWAYAM_SERVER_PORT"
         yield Finding(((*here, "command"),), what, todo, is_doubt=True)
+    if 0.0 < server.idle < _IDLE_S_MIN:
+        todo = 'write "5s" or more: frontends order anew every two seconds what they want but do not call'
+        yield Finding(
+            ((*here, "idle"),), "is too short for what is idle and wanted to stay", todo, is_doubt=True
+        )
     if server.output is not None and service.sidecar is None:
         todo = "take it out, or add the table sidecar: only sidecars keep what their server prints"
         yield Finding(((*here, "output"), (*key, "sidecar")), "is given, but there is no sidecar", todo)

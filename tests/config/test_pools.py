@@ -174,6 +174,7 @@ def test_contradictions(complaints: Complaints, text: str, message: str) -> None
             "is 2, but the others of [pools.p] can fill 1 of its machines",
         ),
         (POOL + 'server = { command = ["x"] }', "does not say {port}"),
+        (POOL + 'server = { command = ["x", "{port}"], idle = "1s" }', 'write "5s" or more'),
     ],
 )
 def test_doubts(read: Read, text: str, message: str) -> None:
