@@ -132,10 +132,10 @@ class Template:
 
     __slots__ = ("_indices", "_text")
 
-    def __init__(self, text: bytes, indices: Sequence[int]) -> None:
-        """Fill the places of `text`, in printf's way, with the values of these indices."""
+    def __init__(self, text: bytes, indices: Sequence[int], values_count: int) -> None:
+        """Fill the places of `text`, in printf's way, with the values of these indices, of so many."""
         self._text = text
-        self._indices = None if list(indices) == list(range(len(indices))) else tuple(indices)
+        self._indices = None if list(indices) == list(range(values_count)) else tuple(indices)
 
     def fill(self, values: Sequence[bytes]) -> bytes:
         """Return the text with these values."""
@@ -163,7 +163,7 @@ def template_of(text: bytes, lines: Sequence[FieldLine]) -> Template | None:
         template += text[at:begin].replace(b"%", b"%%") + b"%b"
         at = end
     template += text[at:].replace(b"%", b"%%")
-    return Template(template, [index for _, _, index in sorted(found)])
+    return Template(template, [index for _, _, index in sorted(found)], len(varying))
 
 
 Plan = TypeVar("Plan", covariant=True)
