@@ -1,0 +1,1 @@
+"""A live run against the same run simulated: see `scripts/compare-live --help`."""
