@@ -110,19 +110,20 @@ class PowerOfTwoChooser:
         """Return the less occupied of two; where it has no room, any that has."""
         usable = pool.usable
         count = len(usable)
-        if count == 1 and not avoid:
-            return usable[0] if has_room(usable[0], share) else None
-        if count < 2 or avoid:
+        if not count or avoid:
             return self._fallback.choose(pool, share, avoid)
-        i, j = divmod(int(self._rng.random() * (count * (count - 1))), count - 1)
-        first, second = usable[i], usable[j + (j >= i)]
-        if second.outstanding_count * first.slots < first.outstanding_count * second.slots:
-            first = second
+        if count == 1:
+            first = usable[0]
+        else:
+            i, j = divmod(int(self._rng.random() * (count * (count - 1))), count - 1)
+            first, second = usable[i], usable[j + (j >= i)]
+            if second.outstanding_count * first.slots < first.outstanding_count * second.slots:
+                first = second
         # `has_room`, but the usual case is spared a call
         held_count = first.outstanding_count
         if not held_count or held_count < first.slots * share - _EXACT:
             return first
-        return self._fallback.choose(pool, share, avoid)
+        return None if count == 1 else self._fallback.choose(pool, share, avoid)
 
 
 def make_chooser(policy: DispatchPolicy, rng: Rng, queue: QueueSpec) -> Chooser:

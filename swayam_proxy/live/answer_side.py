@@ -66,7 +66,7 @@ class AnswerSide(RequestSide):
             self.pool.give_back(upstream, plan.keep_alive_s, now)
         else:
             upstream.abort()
-        self._answered(plan, now, close=close)
+        self._answered(plan, now, close)
 
     def answer_began(self, plan: ResponsePlan, part: bytes, *, has_body: bool) -> None:
         """Pass on the head and the first part of the body, framed anew."""
@@ -120,7 +120,7 @@ class AnswerSide(RequestSide):
             self.pool.give_back(upstream, plan.keep_alive_s, now)
         else:
             upstream.abort()
-        self._answered(plan, now, close=self.client_shall_close or not self.received_whole)
+        self._answered(plan, now, self.client_shall_close or not self.received_whole)
 
     def interim(self, plan: ResponsePlan) -> None:
         """Pass a 1xx on to a client that can read it; the backend's 100 lets the body come."""
@@ -240,7 +240,7 @@ class AnswerSide(RequestSide):
         connection.write(answer)
         now = self.clock()
         self._ended(problem.status, outcome, problem.reason, now)
-        connection.answer_ended(now, close=close, read_on=not self.received_whole)
+        connection.answer_ended(now, close, not self.received_whole)
 
     def end_tunnel(self) -> None:
         """End both ends of a tunnel; it was as long as its ends wanted it."""
@@ -280,7 +280,7 @@ class AnswerSide(RequestSide):
             tail = shown.encode("latin-1") + tail
         return tail
 
-    def _answered(self, plan: ResponsePlan, now: float, *, close: bool) -> None:
+    def _answered(self, plan: ResponsePlan, now: float, close: bool) -> None:
         """End a request whose answer is complete; a failed or refused one tells nothing of execution
         times.
         """
@@ -291,7 +291,7 @@ class AnswerSide(RequestSide):
         outcome = _SERVED if plan.status < 500 else _FAILED
         self.driver.finish(ticket, outcome, now, plan.execution_s, None, plan.idle)
         self._ended(plan.status, "ok", "", now)
-        self.connection.answer_ended(now, close=close, read_on=not self.received_whole)
+        self.connection.answer_ended(now, close, not self.received_whole)
 
     def cut(self, outcome: Outcome, fault: Fault | None, word: str) -> None:
         """End an answer that cannot be completed, in a way that no client takes for its end."""

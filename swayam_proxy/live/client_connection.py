@@ -322,7 +322,7 @@ class ClientConnection(ClientTransport):
         """Whether so little of a body with a length is missing that it can be waited for and thrown away."""
         return self.state == BODY and self._decoder is None and 0 < self._body_left <= _DISCARDED_BYTES_MAX
 
-    def answer_ended(self, now: float, *, close: bool, read_on: bool) -> None:
+    def answer_ended(self, now: float, close: bool, read_on: bool) -> None:
         """Go on to the next request, or end; `read_on` when the client is still sending the present one."""
         if self.state == CLOSING:
             return

@@ -140,11 +140,8 @@ class RequestSide(AnswerTaker):
 
     def admit(self) -> None:
         """Ask the rules for a slot, and use it if there is one."""
-        plan, service = self.plan, self.service
-        bound_bytes = self.shared.limits.read_ahead_bytes_max
-        replayable = self.received_whole or (
-            service.has_sidecars and not plan.chunked and plan.content_length <= bound_bytes
-        )
+        service = self.service
+        replayable = self.received_whole or (service.has_sidecars and self._fits_ahead())
         admission = self.driver.admit(service.name, self, self.started_at, self.total_at, replayable)
         if isinstance(admission, Refusal):
             self.refused(admission, "shed")
@@ -154,6 +151,11 @@ class RequestSide(AnswerTaker):
             self.forward(admission)
         else:
             self.connection.deadline = self.total_at
+
+    def _fits_ahead(self) -> bool:
+        """Say whether what the client is still sending can be kept until it is sent for good."""
+        bound_bytes = self.shared.limits.read_ahead_bytes_max
+        return not self.plan.chunked and self.plan.content_length <= bound_bytes
 
     def take_part(self, part: bytes, *, whole: bool) -> None:
         """Take the next part of the body's content, the last one if `whole`."""
@@ -256,26 +258,26 @@ class RequestSide(AnswerTaker):
 
     def _send(self, upstream: UpstreamConnection, now: float) -> None:
         """Write the head and what there is of the body, in one piece."""
-        plan = self.plan
-        service = plan.service
-        assert service is not None, "routed"
+        plan, service = self.plan, self.service
         connection = self.connection
         self.upstream = upstream
         upstream.exchange = self
         body = self.held
         self.held = b""
-        if self.received_whole or service.has_sidecars:
-            self.kept = body
+        whole = self.received_whole
         tail = plan.upstream_tail or self.answer_tail
-        ticket = self.ticket
-        if ticket is not None and ticket.grant:
-            tail = self.shared.grant_line % ticket.grant + tail
-        if plan.chunked or not self.received_whole:
-            data = self._unusual_head(connection.peer_line, tail, body)
-        else:
+        if service.has_sidecars:
+            self.kept = body
+            ticket = self.ticket
+            if ticket is not None and ticket.grant:
+                tail = self.shared.grant_line % ticket.grant + tail
+        if whole and not plan.chunked:
             data = b"".join((plan.upstream_head, connection.peer_line, tail, body))
+        else:
+            data = self._unusual_head(connection.peer_line, tail, body)
         upstream.transport.write(data)
-        if self.received_whole:
+        if whole:
+            self.kept = body
             self.sent_whole = True
             self.phase = AWAITING
             if plan.idempotent and upstream.is_reused:
