@@ -177,7 +177,7 @@ def _sidecar_settings(server: Server, slots: int, port: int) -> SidecarSettings:
         slots=slots,
         lease_s=server.lease,
         life=LifeSettings(server.idle or float("inf"), server.setup_timeout, server.drain),
-        health=HealthSettings(server.health),
+        health=HealthSettings(server.health, fall_count=server.misses),
     )
 
 

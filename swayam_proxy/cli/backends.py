@@ -64,6 +64,7 @@ def _sidecar(name: str, service: Service, server: Server, backend: Backend) -> C
     options = {
         "--slots": str(backend.slots or service.slots),
         "--health": server.health,
+        "--misses": str(server.misses),
         "--idle": format_duration(server.idle),
         "--setup-timeout": format_duration(server.setup_timeout),
         "--drain": format_duration(server.drain),

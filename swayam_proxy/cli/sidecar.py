@@ -103,6 +103,14 @@ class Address(click.ParamType[Any, Any]):
     help="How long a granted slot waits for its request; some round trips.",
 )
 @click.option(
+    "--misses",
+    type=click.IntRange(0, 1000),
+    default=5,
+    show_default=True,
+    help="Health checks in a row, two seconds apart, after which a warm model server that answers no request "
+    "either is started anew; 0: never.",
+)
+@click.option(
     "--token-file",
     type=click.Path(path_type=Path),
     default=None,
@@ -191,7 +199,7 @@ def _settings(options: dict[str, Any]) -> Any:
             setup_timeout_s=options["setup_timeout"],
             drain_s=options["drain"],
         ),
-        health=HealthSettings(health),
+        health=HealthSettings(health, fall_count=options["misses"]),
     )
 
 

@@ -86,6 +86,9 @@ class Server(Section):
     """The command and its words, run without a shell; {port} stands for the port at which it shall listen."""
     health: UrlPath = "/"
     """Path that answers 2xx once the model can serve."""
+    misses: int = Field(default=5, ge=0, le=1000)
+    """Health checks in a row, two seconds apart, after which a warm server that answers no request either is
+    started anew; 0: never."""
     idle: Duration = 60.0
     """Stop the model server after so long without a request; "0s": never."""
     setup_timeout: PositiveDuration = 300.0

@@ -78,6 +78,9 @@ class SidecarDriver:
         self._links: dict[str, ControlLink] = {}
         self._began = clock()
         self._address = ""
+        self._running: dict[Ticket, float] = {}
+        """When each began, the oldest first."""
+        self._served_at = 0.0
         self._told = (self.life.state, self.life.incarnation)
         self._timer: asyncio.TimerHandle | None = None
         self._armed_at = NEVER
@@ -151,6 +154,7 @@ class SidecarDriver:
         ticket.is_hinted = False
         ticket.backend_index = 1
         ticket.backend_address = self._address
+        self._running[ticket] = now
         return ticket
 
     def busy(self, ticket: Ticket) -> Refusal:
@@ -175,7 +179,9 @@ class SidecarDriver:
         idle: bool = False,
     ) -> None:
         """End a request; its slot goes to whoever waited longest."""
-        del outcome, now, execution_s, fault, idle
+        del execution_s, fault, idle
+        if outcome is Outcome.SERVED:
+            self._served_at = now
         self._ended(ticket)
 
     def cancel(self, ticket: Ticket) -> None:
@@ -189,6 +195,7 @@ class SidecarDriver:
     def _ended(self, ticket: Ticket) -> None:
         assert not ticket.ended, "a request ends once"
         ticket.ended = True
+        del self._running[ticket]
         now = self.clock()
         life = self.life
         life.used(now)
@@ -303,6 +310,10 @@ class SidecarDriver:
         """It answers its checks."""
         self.life.server_healthy(self.clock())
         self._settle()
+
+    def may_hang(self, since: float) -> bool:
+        """Say whether nothing was served since then, and nothing runs that was begun before."""
+        return self._served_at < since <= next(iter(self._running.values()), NEVER)
 
     def server_unreachable(self, *, has_ended: bool) -> None:
         """It has ended by itself, or takes no connection."""

@@ -29,7 +29,10 @@ class Watcher(Protocol):
         """It answers its checks."""
 
     def server_unreachable(self, *, has_ended: bool) -> None:
-        """It has ended by itself, or takes no connection."""
+        """It has ended, or takes no connection."""
+
+    def may_hang(self, since: float) -> bool:
+        """Say whether nothing was served since then, and nothing runs that was begun before."""
 
     def server_stopped(self) -> None:
         """It was ordered to stop, and has."""
@@ -105,11 +108,14 @@ class ModelServer:
                 await _cancelled(checking)
             if not ended.done():
                 self.watcher.server_healthy()
-                if child is None:
-                    await self._wait_unhealthy()
-                    self.watcher.server_unreachable(has_ended=False)
+                watching = loop.create_task(self._wait_unhealthy())
+                try:
+                    await asyncio.wait((ended, watching), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    await _cancelled(watching)
+                if not ended.done():
+                    await self._give_up(child)
                     return
-                await asyncio.wait((ended,))
             self._child = None
             _log.error(
                 "the model server ended by itself with status %d; its last words:\n%s",
@@ -125,10 +131,28 @@ class ModelServer:
             await asyncio.sleep(self._health.interval_s)
 
     async def _wait_unhealthy(self) -> None:
+        """Return when a server that was healthy hangs: no check in a row was answered, nor a request.
+
+        A server may be too busy with a request to answer a check: those are not counted.
+        """
+        loop = asyncio.get_running_loop()
+        health = self._health
+        if not health.fall_count:
+            await _never()
         failures_count = 0
-        while failures_count < self._health.fall_count:
-            await asyncio.sleep(self._health.watch_interval_s)
-            failures_count = 0 if await self._is_healthy() else failures_count + 1
+        while failures_count < health.fall_count:
+            since = loop.time()
+            await asyncio.sleep(health.watch_interval_s)
+            hangs = not await self._is_healthy() and self.watcher.may_hang(since)
+            failures_count = failures_count + 1 if hangs else 0
+
+    async def _give_up(self, child: Child | None) -> None:
+        """End a server that hangs; one that somebody else runs may come again by itself."""
+        count = self._health.fall_count
+        _log.error("the model server hangs: %d health checks in a row were not answered", count)
+        if child is not None:
+            await self._end_child(0.0)
+        self.watcher.server_unreachable(has_ended=child is not None)
 
     async def _is_healthy(self) -> bool:
         health, host = self._health, self._server.host

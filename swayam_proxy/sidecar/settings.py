@@ -28,9 +28,10 @@ class HealthSettings:
     """Between two checks while it is set up."""
     timeout_s: float = 1.0
     watch_interval_s: float = 2.0
-    """Between two checks of an attached server that is warm."""
-    fall_count: int = 3
-    """Failed checks in a row until a warm attached server counts as gone."""
+    """Between two checks of a server that is warm."""
+    fall_count: int = 5
+    """Failed checks in a row, no request being answered either, until a warm server counts as hung or gone;
+    0: it is never checked."""
 
 
 @dataclass(frozen=True, slots=True)

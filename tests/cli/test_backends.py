@@ -49,7 +49,7 @@ def test_each_backend_here_gets_its_sidecar(read: Read) -> None:
     first, second = commands_of(config)
     assert first.line("127.0.0.1:9001")[1:] == (
         "-m", "swayam_proxy", "sidecar", "--listen", "127.0.0.1:9001", "--slots", "1", "--health", "/up",
-        "--idle", "1m30s", "--setup-timeout", "5m", "--drain", "30s", "--stop-grace", "2s",
+        "--misses", "5", "--idle", "1m30s", "--setup-timeout", "5m", "--drain", "30s", "--stop-grace", "2s",
         "--lease", "50ms", "--", "serve", "--port", "{port}",
     )  # fmt: skip
     assert second.line(second.address)[4:8] == ("--listen", "localhost:9002", "--slots", "4")

@@ -37,7 +37,7 @@ def test_everything_can_be_told(run: Run, started: list[SidecarSettings], tmp_pa
     (tmp_path / "token").write_text("s3cret\n")
     words = [
         "--listen", "0.0.0.0:0", "--server", "[::1]:8000", "--slots", "4",
-        "--health", "/ready", "--idle", "90s", "--setup-timeout", "1m",
+        "--health", "/ready", "--misses", "0", "--idle", "90s", "--setup-timeout", "1m",
         "--drain", "5s", "--stop-grace", "0s", "--lease", "20ms",
         "--token-file", str(tmp_path / "token"), "--output", "server.log", "--", "serve",
     ]  # fmt: skip
@@ -47,6 +47,7 @@ def test_everything_can_be_told(run: Run, started: list[SidecarSettings], tmp_pa
     assert settings.server == ServerSettings(("serve",), "::1", 8000, 0.0, "server.log")
     assert (settings.host, settings.port, settings.slots) == ("0.0.0.0", 0, 4)
     assert (settings.token, settings.lease_s, settings.health.path) == ("s3cret", 0.02, "/ready")
+    assert settings.health.fall_count == 0
     assert settings.life == LifeSettings(90.0, 60.0, 5.0)
     assert "s3cret" not in repr(settings)
 

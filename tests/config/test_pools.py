@@ -8,7 +8,13 @@ from swayam_proxy.config.section import defaults_of
 from swayam_proxy.core.machine import REST_S
 from swayam_proxy.core.rendezvous import ordered
 from swayam_proxy.core.vocabulary import DispatchPolicy
-from swayam_proxy.sidecar.settings import LifeSettings, MachineSettings, ServerSettings, SidecarSettings
+from swayam_proxy.sidecar.settings import (
+    HealthSettings,
+    LifeSettings,
+    MachineSettings,
+    ServerSettings,
+    SidecarSettings,
+)
 from swayam_proxy.wiring import frontend_spec, live_settings, machine_settings
 from tests.config.conftest import Complaints, Read
 
@@ -79,6 +85,7 @@ def test_defaults_agree_with_the_sidecars(read: Read) -> None:
     assert parse_duration(told["setup_timeout"]) == life.setup_timeout_s
     assert parse_duration(told["drain"]) == life.drain_s
     assert parse_duration(told["stop_grace"]) == server.stop_grace_s
+    assert told["misses"] == HealthSettings().fall_count
     assert parse_duration(told["lease"]) == SidecarSettings(server).lease_s
     assert parse_duration(defaults_of(Pool)["rest"]) == REST_S == MachineSettings((), 1).rest_s
 
