@@ -1,8 +1,12 @@
 """The command line of scripts/evaluate-gossip."""
 
+import os
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,8 +14,13 @@ from _evaluate_gossip.outcomes import Case, add, held
 from _evaluate_gossip.report import failures, markdown
 from swayam_proxy.sim.gossip_scenarios import SCENARIOS, Outcome, hour
 
+if TYPE_CHECKING:
+    from _evaluate_gossip.processes import Group
+
 PLAYS = {**SCENARIOS, "hour": hour}
 UNFINISHED_STATUS = 3
+_CPU_SHARE_MAX = 0.01
+_CALM_DOWN_S = 5.0
 
 _results = click.option(
     "--results",
@@ -69,6 +78,74 @@ def matrix(
         click.echo(f"{case}: {_words(outcome)}", err=True)
     wanted = set(cases)
     _judge([outcome for outcome in held(results) if Case.of(outcome) in wanted])
+
+
+@command.command()
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1, 100), help="Runs of each.")
+@click.option("--to", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the table here.")
+def agreement(seeds: int, path: Path | None) -> None:
+    """Simulate eight frontends, and tell how much the n that they publish differ."""
+    from _evaluate_gossip.agreement import LOADS, SPLITS, TALKS, play, table
+
+    rows = []
+    for load in LOADS:
+        for split in SPLITS:
+            for talk in TALKS:
+                rows.append(play(load, split, talk, seeds))
+                click.echo(f"{load}, {split}, {talk}", err=True)
+    text = table(rows)
+    if path is None:
+        click.echo(text)
+    else:
+        path.write_text(text + "\n")
+
+
+@command.command()
+@click.option("--members", default=8, show_default=True, type=click.IntRange(2, 64), help="Processes.")
+@click.option(
+    "--for", "for_s", default=30.0, show_default=True, type=click.FloatRange(1.0), metavar="SECONDS"
+)
+def cpu(members: int, for_s: float) -> None:
+    """Measure what gossip costs each of some processes; exit status 1 at a hundredth of a core and more."""
+    from _evaluate_gossip.processes import Group
+
+    with tempfile.TemporaryDirectory() as directory, Group(Path(directory), members, watches=False) as group:
+        group.wait(lambda: _all_counted(group), 20.0, "all members to count all")
+        time.sleep(_CALM_DOWN_S)
+        before_s = [group.cpu_s(index) for index in range(members)]
+        sent = [group.state(index) for index in range(members)]
+        time.sleep(for_s)
+        shares = [(group.cpu_s(index) - before_s[index]) / for_s for index in range(members)]
+        later = [group.state(index) for index in range(members)]
+    datagrams, sent_bytes = (
+        sum(now[name] - then[name] for now, then in zip(later, sent, strict=True)) / members / for_s
+        for name in ("sent", "sent_bytes")
+    )
+    click.echo(
+        f"{members} members, {for_s:g} s: {sum(shares) / members:.2%} of a core each, at most "
+        f"{max(shares):.2%}; each sent {datagrams:.1f} datagrams and {sent_bytes:,.0f} bytes a second"
+    )
+    sys.exit(1 if max(shares) >= _CPU_SHARE_MAX else 0)
+
+
+def _all_counted(group: "Group") -> bool:
+    count = group.members_count
+    return all(group.state(index).get("counted") == count for index in range(count))
+
+
+@command.command()
+@click.option(
+    "--at-length", is_flag=True, help="Pauses and splits of a minute, replays after ten: 15 minutes."
+)
+def real(*, at_length: bool) -> None:
+    """Play the rows of the fault matrix between real processes: the tests of scripts/test, or longer."""
+    root = Path(__file__).resolve().parents[2]
+    tests = [
+        str(root / "tests" / "end_to_end" / name) for name in ("test_gossip.py", "test_gossip_proxies.py")
+    ]
+    environment = {**os.environ, **({"SWAYAM_TEST_GOSSIP_AT_LENGTH": "1"} if at_length else {})}
+    command_line = [sys.executable, "-m", "pytest", "-v", "--no-header", "-p", "no:cacheprovider", *tests]
+    sys.exit(subprocess.run(command_line, cwd=root, env=environment, check=False).returncode)
 
 
 @command.command()

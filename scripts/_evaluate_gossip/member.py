@@ -23,6 +23,7 @@ from swayam_proxy.core.events import WakeupCame
 from swayam_proxy.core.frontend import Frontend
 from swayam_proxy.core.vocabulary import BackendSpec, Decision, FrontendSpec, ServiceSpec, Sla
 from swayam_proxy.live.gossip_udp import GossipEndpoint
+from swayam_proxy.live.process import loop_factory
 from swayam_proxy.live.settings import GossipSettings
 
 SERVICE = ServiceSpec("digits", (BackendSpec("127.0.0.1:9"),), Sla(0.25, 0.99))
@@ -37,6 +38,7 @@ class Member:
     def __init__(self, order: Mapping[str, Any]) -> None:
         """Prepare what the order says."""
         self._watches = bool(order["watches"])
+        self._state_s = _STATE_S if self._watches else _DECIDE_S
         self._directory = Path(order["directory"])
         self._endpoint = GossipEndpoint(
             GossipSettings(
@@ -70,9 +72,9 @@ class Member:
                 if self._watches:
                     self._look(now, counts.write)
                 if now >= state_at:
-                    state_at = now + _STATE_S
+                    state_at = now + self._state_s
                     self._write_state(now)
-                await asyncio.sleep(_LOOK_S if self._watches else _STATE_S)
+                await asyncio.sleep(_LOOK_S if self._watches else self._state_s)
 
     def _look(self, now: float, write: Any) -> None:
         view = self._endpoint.peers()
@@ -136,7 +138,8 @@ def main() -> None:
         if child == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             sys.stdin.close()
-            asyncio.run(Member(json.loads(line)).run())
+            with asyncio.Runner(loop_factory=loop_factory("uvloop")) as runner:
+                runner.run(Member(json.loads(line)).run())
         print(child, flush=True)
 
 

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from ipaddress import ip_address
 from random import Random, SystemRandom
@@ -48,11 +49,13 @@ class GossipEndpoint(asyncio.DatagramProtocol):
         frontends_count: int,
         tell: Callable[[Event], None],
         measured: Callable[[str], ExecutionSummary],
+        counted: Callable[[str], int],
         config: GossipConfig | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare; `tell` takes events for the rules, `measured` gives our own execution statistics.
 
+        `counted` gives the number of arrivals so far.
         `frontends_count` is what the configuration expects until others were heard.
         """
         self._settings = settings
@@ -60,8 +63,9 @@ class GossipEndpoint(asyncio.DatagramProtocol):
         self._services = tuple(services)
         self._tell = tell
         self._measured = measured
+        self._counted = counted
         self._clock = clock
-        self._config = config or GossipConfig()
+        self._config = replace(config or GossipConfig(), forget_s=settings.forget_s)
         self._hashes = {service.name: config_hash(service) for service in services}
         self._estimate = FrontendsEstimate(frontends_count, settings.forget_s, clock())
         self._told_count = frontends_count
@@ -101,14 +105,18 @@ class GossipEndpoint(asyncio.DatagramProtocol):
         if self._resolver is not None:
             self._resolver.cancel()
             await asyncio.gather(self._resolver, return_exceptions=True)
-        if self._membership is not None:
-            self._perform(self._membership.leave(self._clock()))
+        self.leave()
         if self._timer is not None:
             self._timer.cancel()
         if self._transport is not None:
             self._transport.close()
 
     # -- what the process asks and tells --
+
+    def leave(self) -> None:
+        """Say good-bye: from here on this frontend takes no more load, though it may have some to finish."""
+        if self._membership is not None:
+            self._perform(self._membership.leave(self._clock()))
 
     def decided(self, decision: Decision) -> None:
         """Publish what this frontend expects of a service, and tell the rules what the others do."""
@@ -118,7 +126,7 @@ class GossipEndpoint(asyncio.DatagramProtocol):
         name, now = decision.service_name, self._clock()
         payload = ServicePayload(
             forecast_per_s=decision.forecast_per_s,
-            spread_per_s=decision.forecast_spread_per_s,
+            arrivals_count=self._counted(name),
             prefix=min(decision.prefix, 0xFFFF),
             config_hash=self._hashes[name],
             execution=pack_executions(self._measured(name)),
@@ -128,9 +136,8 @@ class GossipEndpoint(asyncio.DatagramProtocol):
         self._tell(
             PeersHeard(
                 name,
-                load.fresh_count,
-                load.fresh_forecast_sum_per_s,
-                load.fresh_spread_squares,
+                load.fresh_count + load.gone_count,
+                load.fresh_rate_sum_per_s + load.gone_rate_per_s,
                 merged_executions(load.executions),
             )
         )
@@ -144,10 +151,17 @@ class GossipEndpoint(asyncio.DatagramProtocol):
         """Return counters; None before the start."""
         return None if self._membership is None else self._membership.snapshot()
 
-    def replace_keys(self, settings: GossipSettings) -> None:
-        """Take a changed key ring."""
+    def replace_keys(self, keys: Sequence[bytes]) -> list[str]:
+        """Take a changed key ring; return the labels by which datagrams name its keys, the sealing one first.
+
+        `ValueError` says why a ring is refused; the one in force then stays.
+        """
+        settings = replace(self._settings, keys=tuple(keys))
+        ring = key_ring(settings)
+        self._settings = settings
         if self._membership is not None:
-            self._membership.replace_keys(key_ring(settings))
+            self._membership.replace_keys(ring)
+        return ring.labels()
 
     # -- asyncio.DatagramProtocol --
 

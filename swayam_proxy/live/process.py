@@ -29,6 +29,7 @@ from swayam_proxy.live.data_plane import DataPlane
 from swayam_proxy.live.decision_log import DecisionLog
 from swayam_proxy.live.driver import Driver
 from swayam_proxy.live.gossip_udp import GossipEndpoint
+from swayam_proxy.live.key_change import KeyChange, Reread
 from swayam_proxy.live.log_format import print_event, set_up_logging
 from swayam_proxy.live.meters import LoopLag, Meters
 from swayam_proxy.live.metrics import Metrics
@@ -58,8 +59,11 @@ def serve(
     loop_name: str = "uvloop",
     log_level: str = "info",
     log_format: str = "text",
+    reread_gossip: Reread | None = None,
 ) -> int:
     """Run one proxy until a signal ends it, and return the status: 0 after a drain, 1 when it was hurried.
+
+    `reread_gossip` is called after SIGHUP, for keys that have changed.
 
     Raises:
         StartFailedError: an address, a file or a library cannot be had.
@@ -68,7 +72,7 @@ def serve(
     keep_freed_memory()
     settings = fit_to_descriptors(settings, raise_descriptor_limit())
     with asyncio.Runner(loop_factory=loop_factory(loop_name)) as runner:
-        return runner.run(run(spec, settings))
+        return runner.run(run(spec, settings, reread_gossip))
 
 
 def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
@@ -98,7 +102,7 @@ def fit_to_descriptors(settings: LiveSettings, descriptors_count: int) -> LiveSe
     return replace(settings, limits=replace(settings.limits, connections_max=fitting))
 
 
-async def run(spec: FrontendSpec, settings: LiveSettings) -> int:
+async def run(spec: FrontendSpec, settings: LiveSettings, reread_gossip: Reread | None = None) -> int:
     """Start a proxy on the running loop, wait for a signal or the launcher's end, and end it."""
     loop = asyncio.get_running_loop()
     asked_to_end, hurried = asyncio.Event(), asyncio.Event()
@@ -106,13 +110,13 @@ async def run(spec: FrontendSpec, settings: LiveSettings) -> int:
     def end() -> None:
         (hurried if asked_to_end.is_set() else asked_to_end).set()
 
-    process = Process(spec, settings, loop)
+    process = Process(spec, settings, loop, reread_gossip)
     parent = Parent.of_environment()
     try:
         # before it says that it listens: whoever reads that may signal at once
         for signal_number in _END_SIGNALS:
             loop.add_signal_handler(signal_number, end)
-        loop.add_signal_handler(signal.SIGHUP, process.reopen_logs)
+        loop.add_signal_handler(signal.SIGHUP, process.hang_up)
         event_line = await process.start()
         if parent is not None:
             parent.say_listening(event_line)
@@ -136,7 +140,13 @@ async def run(spec: FrontendSpec, settings: LiveSettings) -> int:
 class Process:
     """The live pieces of one proxy."""
 
-    def __init__(self, spec: FrontendSpec, settings: LiveSettings, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        spec: FrontendSpec,
+        settings: LiveSettings,
+        loop: asyncio.AbstractEventLoop,
+        reread_gossip: Reread | None = None,
+    ) -> None:
         """Put the pieces together and open the logs; `StartFailedError` when a log cannot be opened."""
         self._settings = settings
         self._loop = loop
@@ -180,20 +190,27 @@ class Process:
             __version__,
         )
         self._admin = AdminServer(settings.admin, sources)
-        self._gossip: GossipEndpoint | None = None
-        if settings.gossip is not None:
-            self._gossip = GossipEndpoint(
-                settings.gossip,
-                spec.frontend_id,
-                spec.services,
-                frontends_count=spec.frontends_count,
-                tell=self._heard,
-                measured=lambda name: self._driver.frontend.own_executions(name, time.monotonic()),
-            )
+        self._gossip = self._make_gossip(spec)
+        self._key_change: KeyChange | None = None
+        if self._gossip is not None and reread_gossip is not None:
+            self._key_change = KeyChange(self._gossip, reread_gossip)
         self._on_demand = {service.name for service in spec.services if service.set_up_on_demand}
         self._set_up: tuple[float, frozenset[tuple[str, int]]] = (0.0, frozenset())
         self._prober = Prober(spec, settings.services, self._driver.handle, rng, is_set_up=self._is_set_up)
         self._heartbeat: asyncio.TimerHandle | None = None
+
+    def _make_gossip(self, spec: FrontendSpec) -> GossipEndpoint | None:
+        if self._settings.gossip is None:
+            return None
+        return GossipEndpoint(
+            self._settings.gossip,
+            spec.frontend_id,
+            spec.services,
+            frontends_count=spec.frontends_count,
+            tell=self._heard,
+            measured=lambda name: self._driver.frontend.own_executions(name, time.monotonic()),
+            counted=lambda name: self._driver.frontend.own_arrivals(name, time.monotonic()),
+        )
 
     async def start(self) -> str:
         """Listen, and return the line that was printed about it; `StartFailedError` when that cannot be."""
@@ -234,6 +251,8 @@ class Process:
     async def drain(self) -> None:
         """Take no new work and let the rest end, within the time that the configuration allows."""
         self._state = "draining"
+        if self._gossip is not None:
+            self._gossip.leave()  # what comes from now on comes to the others
         drain_s = self._settings.timeouts.drain_s
         began = self._loop.time()
         self._data_plane.begin_drain()
@@ -258,6 +277,8 @@ class Process:
         if self._heartbeat is not None:
             self._heartbeat.cancel()
         await self._prober.stop()
+        if self._key_change is not None:
+            await self._key_change.stop()
         if self._gossip is not None:
             await self._gossip.stop()
         await self._data_plane.stop()
@@ -268,6 +289,12 @@ class Process:
         for log in (self._access_log, self._decision_log, self._recording):
             if log is not None:
                 log.writer.stop(0.2 if hurried else 2.0)
+
+    def hang_up(self) -> None:
+        """Do what SIGHUP asks for: open the logs again, and take up gossip keys that have changed."""
+        self.reopen_logs()
+        if self._key_change is not None:
+            self._key_change.begin()
 
     def reopen_logs(self) -> None:
         """Open the log files again by their names, after a rotation."""

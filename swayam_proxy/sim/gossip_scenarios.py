@@ -125,7 +125,9 @@ def calm(members_count: int, loss: float, seed: int, for_s: float = 30.0) -> Out
     end_at = network.now + for_s
     while network.now < end_at:
         for member in network.alive():
-            payload = ServicePayload(10.0 + member.index % 7 + network.now % 1, 2.0, 5, 1, bytes(200))
+            payload = ServicePayload(
+                10.0 + member.index % 7 + network.now % 1, int(10.0 * network.now), 5, 1, bytes(200)
+            )
             member.membership.set_payload(SERVICE, payload, network.now + member.clock_offset_s)
         for _ in range(5):
             network.run(network.now + 0.2)

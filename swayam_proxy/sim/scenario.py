@@ -54,6 +54,8 @@ class Scenario:
     """Share of these that do not arrive; the next one brings the news."""
     gossip_fresh_s: float = 5.0
     """What was said longer ago counts no more."""
+    gossip_statistics_s: float | None = None
+    """How often each frontend hears what its peers have measured of execution times; None: never."""
     crashes: tuple[Crash, ...] = ()
     seed: int = 1
 
@@ -74,6 +76,10 @@ class Scenario:
             (not 0.0 <= self.loss < 1.0, "the share of lost messages must lie in [0, 1)"),
             (not 0.0 <= self.gossip_loss <= 1.0, "the share of lost gossip must lie in [0, 1]"),
             (self.gossip_s is not None and self.gossip_s <= 0.0, "the gossip interval must be positive"),
+            (
+                self.gossip_statistics_s is not None and self.gossip_statistics_s <= 0.0,
+                "the interval of statistics must be positive",
+            ),
             (
                 self.first_frontend_share is not None and not 0.0 <= self.first_frontend_share <= 1.0,
                 "the first frontend's share must lie in [0, 1]",

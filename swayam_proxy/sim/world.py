@@ -255,7 +255,8 @@ class World:
         self._arm(number)
 
     def _decided(self, number: int, decision: Decision) -> None:
-        self._peers.decided(number, decision)
+        arrivals_count = self._frontends[number].own_arrivals(SERVICE, decision.at)
+        self._peers.decided(number, decision, arrivals_count)
         if number == 0 and (not self._prefixes or self._prefixes[-1][1] != decision.prefix):
             self._prefixes.append((decision.at, decision.prefix))
         if self.keep_decisions:
@@ -283,6 +284,7 @@ class World:
     def _gossip(self, interval_s: float, _: object) -> None:
         now = self._engine.now
         self._peers.exchange()
+        self._peers.exchange_statistics(lambda each: self._frontends[each].own_executions(SERVICE, now), now)
         for number, frontend in enumerate(self._frontends):
             frontend.handle(self._peers.heard_by(number, SERVICE, now), now)
         self._engine.call_at(now + interval_s, self._gossip, interval_s)

@@ -45,6 +45,7 @@ class Group:
             frontends_count=1,
             tell=events.append,
             measured=_measured,
+            counted=lambda _: 0,
         )
         address = await endpoint.start()
         if self.seed is None:
@@ -84,15 +85,18 @@ async def test_members_find_each_other_through_one_seed(group: Group) -> None:
 
 
 async def test_forecasts_and_measurements_reach_the_others(group: Group) -> None:
-    """What one frontend expects is told to the rules of the other at its next decision."""
+    """What one frontend sees is told to the rules of the other at its next decision.
+
+    Until it has counted for a while, that is what it expects.
+    """
     first, second = await group.add(), await group.add()
     await until(lambda: group.counts() == [2, 2])
-    first.decided(decision("digits", prefix=3, needs=3, forecast_per_s=40.0, forecast_spread_per_s=3.0))
+    first.decided(decision("digits", prefix=3, needs=3, forecast_per_s=40.0))
 
     def heard() -> bool:
         second.decided(decision("digits", prefix=3, needs=3, forecast_per_s=10.0))
         last = [event for event in group.events[1] if isinstance(event, PeersHeard)][-1]
-        return last.fresh_count == 1 and last.forecast_per_s == 40.0 and len(last.execution) > 0
+        return last.fresh_count == 1 and last.rate_per_s == 40.0 and len(last.execution) > 0
 
     await until(heard)
 

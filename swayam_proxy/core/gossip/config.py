@@ -63,6 +63,9 @@ class GossipConfig:
     """As `retransmit_factor`, for forecasts and statistics: what is missed is told again anyway."""
     summary_interval_s: float = 20.0
     """Between two publications of the same service's execution statistics, likewise stretched."""
+    forget_s: float = 10.0
+    """How long the load of a member that has gone is held. Shorter: fewer backends than needed while its
+    traffic moves to others. Longer: a load that really ended with it keeps backends."""
     members_max: int = 8192
     """Members known at a time, and removed ones remembered; further ones are refused and counted."""
     growth_burst: int = 4096
@@ -86,6 +89,7 @@ class GossipConfig:
             "lost_probe_s",
             "seed_probe_s",
             "tombstone_s",
+            "forget_s",
         )
         for name in positive:
             if not 0.0 < getattr(self, name) < 1e6:

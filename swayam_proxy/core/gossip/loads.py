@@ -27,20 +27,21 @@ _FRESH_EXTRA_S = 2.0
 class ServicePayload:
     """What one member says about one service.
 
-    Rates per second; `prefix` is its current n; `execution` are its mergeable statistics in the model's own
+    `forecast_per_s` is what it expects for itself, `arrivals_count` what it has counted since it began;
+    `prefix` is its current n; `execution` are its mergeable statistics in the model's own
     form, at most `SUMMARY_BYTES_MAX` bytes; `config_hash` is 64 bits over list and SLA.
     """
 
     forecast_per_s: float
-    spread_per_s: float
+    arrivals_count: int
     prefix: int
     config_hash: int = 0
     execution: bytes = b""
 
     def __post_init__(self) -> None:
         """Refuse what the wire cannot carry."""
-        if not (0.0 <= self.forecast_per_s <= RATE_PER_S_MAX and 0.0 <= self.spread_per_s <= RATE_PER_S_MAX):
-            raise ValueError("a forecast and its spread are finite and not negative")
+        if not 0.0 <= self.forecast_per_s <= RATE_PER_S_MAX or self.arrivals_count < 0:
+            raise ValueError("a forecast is finite, and neither it nor a count is negative")
         if not 0 <= self.prefix <= 0xFFFF or not 0 <= self.config_hash < 1 << 64:
             raise ValueError("a prefix has 16 bits, a config hash 64")
         if len(self.execution) > SUMMARY_BYTES_MAX:
@@ -48,16 +49,21 @@ class ServicePayload:
 
 
 class Load:
-    """A forecast as known here; `born_at` is our own monotonic time."""
+    """A forecast and a rate as known here; `born_at` is our own monotonic time.
 
-    __slots__ = ("born_at", "forecast_per_s", "prefix", "spread_per_s", "version")
+    `rate_per_s` is the mean of what the member counted since it last published.
+    """
 
-    def __init__(self, version: int, born_at: float, mean_per_s: float, spread_per_s: float, n: int) -> None:
+    __slots__ = ("born_at", "forecast_per_s", "prefix", "rate_per_s", "version")
+
+    def __init__(
+        self, version: int, born_at: float, forecast_per_s: float, rate_per_s: float, n: int
+    ) -> None:
         """Keep what was published."""
         self.version = version
         self.born_at = born_at
-        self.forecast_per_s = mean_per_s
-        self.spread_per_s = spread_per_s
+        self.forecast_per_s = forecast_per_s
+        self.rate_per_s = rate_per_s
         self.prefix = n
 
 
@@ -90,6 +96,8 @@ class LoadBook:
         self._loads: dict[int, dict[int, Load]] = {key: {} for key in self.names}
         self._summaries: dict[int, dict[int, Summary]] = {key: {} for key in self.names}
         self._loads_count = 0
+        self._told_counts: dict[int, int] = {}
+        """Of this member's own arrivals, when it last published, by service."""
 
     def publish(
         self, service_name: str, payload: ServicePayload, members_count: int, now: float
@@ -103,8 +111,9 @@ class LoadBook:
         tell_load = load is None or self._is_due(load, payload, now, stretch)
         if tell_load:
             version = load.version + 1 if load is not None else 1
-            rates = payload.forecast_per_s, payload.spread_per_s
+            rates = payload.forecast_per_s, self._rate_per_s(key, payload, load, now)
             self._loads[key][self._own] = Load(version, now, *rates, payload.prefix)
+            self._told_counts[key] = payload.arrivals_count
         summary = self._summaries[key].get(self._own)
         tell_summary = (
             summary is None
@@ -116,10 +125,17 @@ class LoadBook:
             self._summaries[key][self._own] = Summary(version, now, payload.config_hash, payload.execution)
         return tell_load, tell_summary
 
+    def _rate_per_s(self, key: int, payload: ServicePayload, last: Load | None, now: float) -> float:
+        """Return the mean rate since the last publication; before there is one, what is expected."""
+        if last is None or now <= last.born_at:
+            return payload.forecast_per_s
+        counted = max(0, payload.arrivals_count - self._told_counts[key])
+        return min(RATE_PER_S_MAX, counted / (now - last.born_at))
+
     def learn_load(self, key: int, entry: LoadEntry, now: float) -> bool:
         """Take one entry of a letter; True when it is newer than what was known."""
         loads = self._loads.get(key)
-        boot_id, version, age, forecast_per_s, spread_per_s, prefix = entry
+        boot_id, version, age, forecast_per_s, rate_per_s, prefix = entry
         if loads is None or boot_id == self._own:
             return False
         known = loads.get(boot_id)
@@ -129,7 +145,7 @@ class LoadBook:
             self._loads_count += 1
         elif version <= known.version:
             return False
-        loads[boot_id] = Load(version, now - age * LOAD_AGE_UNIT_S, forecast_per_s, spread_per_s, prefix)
+        loads[boot_id] = Load(version, now - age * LOAD_AGE_UNIT_S, forecast_per_s, rate_per_s, prefix)
         return True
 
     def learn_summary(self, entry: SummaryEntry, now: float) -> bool:
@@ -144,11 +160,16 @@ class LoadBook:
         summaries[boot_id] = Summary(version, now - age * LOAD_AGE_UNIT_S, config_hash, execution)
         return True
 
-    def drop(self, boot_id: int) -> None:
-        """Forget a member that is not counted any more."""
+    def drop(self, boot_id: int) -> dict[int, float]:
+        """Forget a member that is not counted any more; return when it last spoke of which service key."""
+        spoke_at: dict[int, float] = {}
         for key, loads in self._loads.items():
-            self._loads_count -= loads.pop(boot_id, None) is not None
+            load = loads.pop(boot_id, None)
+            if load is not None:
+                self._loads_count -= 1
+                spoke_at[key] = load.born_at
             self._summaries[key].pop(boot_id, None)
+        return spoke_at
 
     def load_entry(self, key: int, boot_id: int, now: float) -> LoadEntry | None:
         """Return a load as a letter carries it; None when it is unknown or too old to be worth telling."""
@@ -156,7 +177,7 @@ class LoadBook:
         if load is None or now - load.born_at >= LOAD_AGE_S_MAX:
             return None
         age = int((now - load.born_at) / LOAD_AGE_UNIT_S)
-        return boot_id, load.version, age, load.forecast_per_s, load.spread_per_s, load.prefix
+        return boot_id, load.version, age, load.forecast_per_s, load.rate_per_s, load.prefix
 
     def summary_entry(self, key: int, boot_id: int, now: float) -> SummaryEntry | None:
         """Return a summary as a letter carries it."""

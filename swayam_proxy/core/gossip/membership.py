@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from swayam_proxy.core.errors import WireError
 from swayam_proxy.core.gossip.config import GossipConfig
 from swayam_proxy.core.gossip.courier import Courier
+from swayam_proxy.core.gossip.departures import Departures
 from swayam_proxy.core.gossip.detector import Detector
 from swayam_proxy.core.gossip.identity import Address, Identity
 from swayam_proxy.core.gossip.intake import Intake
@@ -71,7 +72,8 @@ class Membership:
         self._scribe = Scribe(self._roster, self._book, self._clock, config)
         self._intake = Intake(self._roster, self._detector, self._book, self._scribe, config, rng)
         self._sessions = Sessions(identity.boot_id, config, rng, now)
-        self._reporter = Reporter(self._roster, self._detector, self._book, self._sessions)
+        self._departures = Departures(self._book.names, config.forget_s, config.members_max)
+        self._reporter = Reporter(self._roster, self._detector, self._book, self._departures, self._sessions)
         self._courier = Courier(self._roster, self._scribe, self._sessions, ring, config)
         self._order = ProbeOrder(rng)
         self._seeds = Seeds(identity.address, config)
@@ -160,6 +162,7 @@ class Membership:
         """Take what this member expects of a service; call it at every decision."""
         tell_load, tell_summary = self._book.publish(service_name, payload, self._roster.count, now)
         load_key = self._book.keys[service_name], self._own
+        self._departures.note(load_key[0], self._reporter.rate_per_s(service_name, now), now)
         if tell_load:
             self._scribe.loads.add(load_key)
         if tell_summary:
@@ -170,12 +173,14 @@ class Membership:
         self._courier.ring = ring
 
     def leave(self, now: float) -> Sequence[GossipOutput]:
-        """Say good-bye to some members, who tell the rest; probes are still answered."""
+        """Say good-bye to some members, who tell the rest; probes are still answered.
+
+        To be called when this member takes no more load, and, in case of loss, again when it ends.
+        """
         outputs: list[GossipOutput] = []
         self._advance(outputs, now)
-        if self._roster.own_left:
-            return outputs
-        self._roster.leave()
+        if not self._roster.own_left:
+            self._roster.leave()
         self._scribe.states.add(self._own)
         for _ in range(min(_GOODBYES_COUNT, self._roster.count - 1)):
             boot_id = self._order.next()
@@ -316,7 +321,8 @@ class Membership:
             if not isinstance(fact, MemberJoined):
                 self._order.remove(boot_id)
                 self._detector.gone(boot_id)
-                self._book.drop(boot_id)
+                for key, spoke_at in self._book.drop(boot_id).items():
+                    self._departures.went(key, fact.identity.name, spoke_at, self._now)
                 continue
             self._order.add(boot_id)
             if self._eager_count and boot_id in self._roster and self._detector.examine(boot_id):

@@ -4,8 +4,10 @@ Knows how to look, changes nothing.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 
 from swayam_proxy.core.gossip.courier import Courier
+from swayam_proxy.core.gossip.departures import Departures
 from swayam_proxy.core.gossip.detector import Detector
 from swayam_proxy.core.gossip.identity import Identity
 from swayam_proxy.core.gossip.loads import Load, LoadBook
@@ -28,12 +30,20 @@ _REMOVED_SHOWN_S = 60.0
 class Reporter:
     """Looks at the tables of one member."""
 
-    def __init__(self, roster: Roster, detector: Detector, book: LoadBook, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        roster: Roster,
+        detector: Detector,
+        book: LoadBook,
+        departures: Departures,
+        sessions: Sessions,
+    ) -> None:
         """Read from these."""
         self._roster = roster
         self._detector = detector
         self._clock = detector.clock
         self._book = book
+        self._departures = departures
         self._sessions = sessions
 
     def frontends_count(self) -> int:
@@ -55,16 +65,9 @@ class Reporter:
 
     def load(self, service_name: str, now: float) -> PeerLoad:
         """Return what the other members expect of one service."""
-        roster, loads = self._roster, self._book.loads(service_name)
-        fresh_s = self._book.fresh_s(roster.count)
-        by_name: dict[str, Load] = {}
-        for boot_id, load in loads.items():  # of a restarted member, only the younger boot counts
-            identity = roster.get(boot_id)
-            if identity is None or identity.name == roster.own.name or now - load.born_at > fresh_s:
-                continue
-            other = by_name.get(identity.name)
-            if other is None or other.born_at < load.born_at:
-                by_name[identity.name] = load
+        roster = self._roster
+        by_name = self._fresh(service_name, now)
+        held = self._departures.held(self._book.keys[service_name], by_name, now)
         frontends_count = self.frontends_count()
         executions = [
             summary.execution
@@ -74,12 +77,37 @@ class Reporter:
         return PeerLoad(
             frontends_count=frontends_count,
             fresh_forecast_sum_per_s=sum(load.forecast_per_s for load in by_name.values()),
-            fresh_spread_squares=sum(load.spread_per_s**2 for load in by_name.values()),
+            fresh_rate_sum_per_s=sum(load.rate_per_s for load in by_name.values()),
             fresh_count=len(by_name),
             stale_count=frontends_count - 1 - len(by_name),
             executions=tuple(executions),
             prefixes=tuple(load.prefix for load in by_name.values()),
+            gone_count=held.gone_count,
+            gone_rate_per_s=max(0.0, held.rate_per_s - self._rate_per_s(service_name, by_name)),
         )
+
+    def rate_per_s(self, service_name: str, now: float) -> float:
+        """Return what all members whose word is fresh count together, this one included."""
+        return self._rate_per_s(service_name, self._fresh(service_name, now))
+
+    def _rate_per_s(self, service_name: str, by_name: Mapping[str, Load]) -> float:
+        own = self._book.loads(service_name).get(self._roster.own.boot_id)
+        others_per_s = sum(load.rate_per_s for load in by_name.values())
+        return others_per_s if own is None else others_per_s + own.rate_per_s
+
+    def _fresh(self, service_name: str, now: float) -> dict[str, Load]:
+        """Return the fresh loads of the others by name; of a restarted member, the younger boot's."""
+        roster = self._roster
+        fresh_s = self._book.fresh_s(roster.count)
+        by_name: dict[str, Load] = {}
+        for boot_id, load in self._book.loads(service_name).items():
+            identity = roster.get(boot_id)
+            if identity is None or identity.name == roster.own.name or now - load.born_at > fresh_s:
+                continue
+            other = by_name.get(identity.name)
+            if other is None or other.born_at < load.born_at:
+                by_name[identity.name] = load
+        return by_name
 
     def snapshot(self, courier: Courier, scribe: Scribe, refused_count: int) -> GossipSnapshot:
         """Return counters and sizes."""
@@ -131,7 +159,7 @@ class Reporter:
         own = identity.boot_id == self._roster.own.boot_id
         fresh_s = self._book.fresh_s(self._roster.count)
         loads = [
-            LoadView(name, load.forecast_per_s, load.spread_per_s, load.prefix, now - load.born_at, fresh)
+            LoadView(name, load.forecast_per_s, load.rate_per_s, load.prefix, now - load.born_at, fresh)
             for name, load in self._book.loads_of(identity.boot_id)
             for fresh in (now - load.born_at <= fresh_s,)
         ]

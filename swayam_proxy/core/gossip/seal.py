@@ -97,6 +97,14 @@ class KeyRing:
         """Make a ring that finds accidents but stops no attacker: for loopback only."""
         return cls([HmacSeal(b"no secret", cluster)], cluster, authenticated=False)
 
+    def labels(self) -> list[str]:
+        """Return what names each key on the wire, the sealing one first; no secret can be guessed from it."""
+        first = self._first.label.hex()
+        return [
+            first,
+            *sorted(seal.label.hex() for seal in self._by_label.values() if seal is not self._first),
+        ]
+
     def close(self, boot_id: int, counter: int, body: bytes) -> bytes:
         """Return the datagram that carries `body`."""
         first = self._first

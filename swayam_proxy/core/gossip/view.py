@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from math import sqrt
 
 from swayam_proxy.core.gossip.identity import Address
 
@@ -27,7 +26,7 @@ class LoadView:
 
     service_name: str
     forecast_per_s: float
-    spread_per_s: float
+    rate_per_s: float
     prefix: int
     age_s: float
     fresh: bool
@@ -48,32 +47,23 @@ class MemberView:
 
 @dataclass(frozen=True, slots=True)
 class PeerLoad:
-    """What the other members expect of one service.
+    """What the other members expect and count of one service.
 
-    `frontends_count` counts this member too. `fresh_spread_squares` is the sum of squared spreads, for
-    those who take the errors of different members as independent. `executions` are fresh and stale alike,
+    `frontends_count` counts this member too. `executions` are fresh and stale alike,
     since execution times do not depend on the load of the moment.
     """
 
     frontends_count: int
     fresh_forecast_sum_per_s: float
-    fresh_spread_squares: float
+    fresh_rate_sum_per_s: float
     fresh_count: int
     stale_count: int
     executions: tuple[bytes, ...]
     prefixes: tuple[int, ...]
-
-    def total(self, own_per_s: float, own_spread_per_s: float, frontends_count: int) -> tuple[float, float]:
-        """Return mean and spread of the load of all `frontends_count` members, per second.
-
-        Fresh forecasts are added up; each member without one is taken to expect what those with one
-        expect on average, this one included. With no fresh peer that is the deck's L = F x L'.
-        """
-        known_count = 1 + self.fresh_count
-        known_per_s = own_per_s + self.fresh_forecast_sum_per_s
-        known_squares = own_spread_per_s**2 + self.fresh_spread_squares
-        scale = max(known_count, frontends_count) / known_count
-        return known_per_s * scale, sqrt(known_squares) * scale
+    gone_count: int = 0
+    """Members that went so lately that their traffic may be on its way to others."""
+    gone_rate_per_s: float = 0.0
+    """What is missing to the rate that all together had counted before they went."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ AliveEntry = tuple[int, int]
 DoubtEntry = tuple[int, int, int, int, int, int]
 """boot id, incarnation, age in `DOUBT_AGE_UNIT_S`, three accusers (0 = none)"""
 LoadEntry = tuple[int, int, int, float, float, int]
-"""boot id, version, age in `LOAD_AGE_UNIT_S`, mean and spread per second, prefix"""
+"""boot id, version, age in `LOAD_AGE_UNIT_S`, forecast and arrivals per second, prefix"""
 SummaryEntry = tuple[int, int, int, int, int, bytes]
 """service key, boot id, version, age, config hash, execution statistics"""
 

@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from swayam_proxy.core.gossip.config import GossipConfig
 from swayam_proxy.core.gossip.identity import Address
 from swayam_proxy.core.gossip.loads import ServicePayload
 from swayam_proxy.core.gossip.seal import KeyRing
@@ -57,10 +58,10 @@ def test_a_long_pause_removes_the_paused_one_and_nobody_else() -> None:
 
 
 def test_loss_alone_removes_nobody() -> None:
-    """At 30 % loss, two minutes of 16 members remove nobody (a short F43)."""
-    network = group(16, loss=0.3)
+    """At 30 % loss, a minute of 12 members removes nobody (F43, an hour of 64, is for the evaluation)."""
+    network = group(12, loss=0.3)
     changes = changes_of(network)
-    network.run(network.now + 120.0)
+    network.run(network.now + 60.0)
     assert changes == []
 
 
@@ -87,7 +88,7 @@ def test_a_split_is_counted_and_heals_without_help() -> None:
 
 def test_old_datagrams_change_nothing() -> None:
     """A thousand captured datagrams, sent again 10 minutes later and after a restart (F46)."""
-    network = group(4)
+    network = group(4, config=GossipConfig(round_s=1.0))
     captured: list[tuple[int, int, bytes]] = []
 
     def tap(index: int, target: int, datagram: bytes) -> bytes:
@@ -95,7 +96,7 @@ def test_old_datagrams_change_nothing() -> None:
         return datagram
 
     network.tap = tap
-    network.run(network.now + 9.0)
+    network.run(network.now + 50.0)
     network.tap = None
     assert len(captured) >= 1000
     for wait_s, restarted in ((600.0, None), (5.0, 1)):
@@ -167,22 +168,21 @@ def test_a_restarted_member_counts_once() -> None:
 
 
 def test_payloads_reach_everyone_and_go_stale() -> None:
-    """Forecasts add up at each member; a member that no longer tells becomes stale, not zero."""
+    """Forecasts and counts add up at each member; a member that no longer tells becomes stale, not zero."""
     network = group(8)
-    for _ in range(3):
+    for second in range(3):
         for member in network.alive():
-            payload = ServicePayload(10.0, 2.0, 5, 7, b"statistics")
+            payload = ServicePayload(10.0, 12 * second, 5, 7, b"statistics")
             member.membership.set_payload("digits", payload, network.now + member.clock_offset_s)
         network.run(network.now + 1.0)
     member = network.members[0]
     load = member.membership.peer_load("digits", network.now + member.clock_offset_s)
     assert (load.fresh_count, load.fresh_forecast_sum_per_s, load.stale_count) == (7, 70.0, 0)
     assert load.executions == (b"statistics",) * 7
-    assert load.total(10.0, 2.0, 8)[0] == pytest.approx(80.0)
+    assert load.fresh_rate_sum_per_s == pytest.approx(7 * 12.0, rel=1e-3)
     network.run(network.now + 10.0)
     load = member.membership.peer_load("digits", network.now + member.clock_offset_s)
     assert (load.fresh_count, load.stale_count) == (0, 7)
-    assert load.total(10.0, 2.0, 8)[0] == pytest.approx(80.0)
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
