@@ -7,13 +7,13 @@
 
 from collections import deque
 from dataclasses import dataclass, replace
-from math import sqrt
 
 from swayam_proxy.core.late_binding import holds_for
 from swayam_proxy.core.model.capacity import Capacity
 from swayam_proxy.core.model.capacity_cells import least_backends_nearly
 from swayam_proxy.core.model.execution import ExecutionSummary, ServiceTime, fit
 from swayam_proxy.core.model.load import AUTO_QUANTILE, Forecast
+from swayam_proxy.core.returning import ReturnMemory
 from swayam_proxy.core.vocabulary import (
     Decision,
     DecisionReason,
@@ -56,16 +56,6 @@ class DecisionTerms:
 
 
 @dataclass(frozen=True, slots=True)
-class PeerLoad:
-    """What the other frontends expect, as far as it is fresh; sums over `fresh_count` of them."""
-
-    fresh_count: int = 0
-    forecast_per_s: float = 0.0
-    spread_squares: float = 0.0
-    """(1/s)^2; added up, for the errors of frontends are noise of their own counts."""
-
-
-@dataclass(frozen=True, slots=True)
 class DecisionInputs:
     """What is known at one tick."""
 
@@ -74,10 +64,13 @@ class DecisionInputs:
     horizon_s: float
     """How far ahead the forecast looks: the set-up time and one tick."""
     forecast: Forecast
-    """Of this frontend's own arrivals."""
+    """Of the arrivals at all frontends together."""
     execution: ExecutionSummary
     """Of this frontend, merged with what its peers have measured."""
-    peers: PeerLoad = PeerLoad()
+    fresh_count: int = 0
+    """Other frontends whose arrivals are known, and not only made up for."""
+    remembered_per_s: float = 0.0
+    """A load that tends to come back and is carried on; 0 where it does not, or where U is given."""
     held_needs: int = 0
     """The largest need within the hold, before this tick."""
     needs_before: int = 0
@@ -89,14 +82,13 @@ class DecisionInputs:
 def decide(terms: DecisionTerms, inputs: DecisionInputs) -> Decision:
     """Return how many backends the promise needs, and what is in force after the hold."""
     service = fit(inputs.execution, terms.execution_s, terms.execution_cv)
-    everyone = global_forecast(inputs)
-    load_per_s = load_to_carry_per_s(terms.sla.burst, everyone)
+    load_per_s = max(load_to_carry_per_s(terms.sla.burst, inputs.forecast), inputs.remembered_per_s)
     capacity = capacity_at(terms, inputs, service, load_per_s)
     wanted = max(terms.needs_min, min(capacity.needs, terms.needs_max))
     if inputs.needs_before == inputs.held_needs == 0:
         wanted = terms.needs_min  # what runs nowhere is set up for a call, not for a forecast of one
     needs = max(wanted, inputs.held_needs)
-    return _record(terms, inputs, service, everyone, load_per_s, capacity, needs)
+    return _record(terms, inputs, service, load_per_s, capacity, needs)
 
 
 def capacity_at(
@@ -118,23 +110,6 @@ def capacity_at(
         dispersion=inputs.forecast.dispersion,
         start=inputs.search_from,
         n_max=max(1, terms.needs_max),
-    )
-
-
-def global_forecast(inputs: DecisionInputs) -> Forecast:
-    """Return the forecast of all frontends together.
-
-    Fresh peers count with their own forecasts. Each of the others is taken to expect what those that are
-    known expect on average, ourselves among them; with no fresh peer that is the deck's L = F x L'.
-    """
-    own, peers = inputs.forecast, inputs.peers
-    known_count = 1 + peers.fresh_count
-    scale = max(known_count, inputs.frontends_count) / known_count
-    return replace(
-        own,
-        mean_per_s=scale * (own.mean_per_s + peers.forecast_per_s),
-        spread_per_s=scale * sqrt(own.spread_per_s**2 + peers.spread_squares),
-        current_per_s=scale * (own.current_per_s + peers.forecast_per_s),
     )
 
 
@@ -161,6 +136,8 @@ def _reason(terms: DecisionTerms, inputs: DecisionInputs, capacity: Capacity, ne
         return DecisionReason.MAX
     if capacity.needs < needs and inputs.held_needs == needs > terms.needs_min:
         return DecisionReason.HOLD
+    if inputs.remembered_per_s > load_to_carry_per_s(terms.sla.burst, inputs.forecast):
+        return DecisionReason.HOLD
     return DecisionReason.MIN if capacity.needs < terms.needs_min else DecisionReason.STEADY
 
 
@@ -168,17 +145,18 @@ def _record(
     terms: DecisionTerms,
     inputs: DecisionInputs,
     service: ServiceTime,
-    everyone: Forecast,
     load_per_s: float,
     capacity: Capacity,
     needs: int,
 ) -> Decision:
     """Write down a decision with all that led to it."""
-    forecast, fresh_count = inputs.forecast, inputs.peers.fresh_count
+    everyone, fresh_count = inputs.forecast, inputs.fresh_count
+    own_per_s = everyone.own_share * everyone.mean_per_s
     reason = _reason(terms, inputs, capacity, needs)
     burst = "auto" if terms.sla.burst is None else f"{terms.sla.burst:g}"
+    kept = ", as it tends to come back" if 0.0 < inputs.remembered_per_s == load_per_s else ""
     text = (
-        f"load {load_per_s:.1f}/s (own {forecast.mean_per_s:.1f}/s of {everyone.mean_per_s:.1f}/s, "
+        f"load {load_per_s:.1f}/s{kept} (own {own_per_s:.1f}/s of {everyone.mean_per_s:.1f}/s, "
         f"{inputs.frontends_count} frontends, {fresh_count} heard, burst {burst}), "
         f"execution {service.mean_s * 1000.0:.1f} ms (cv {service.cv:.2f}): "
         f"needs {capacity.needs}, uses {needs}, {reason}"
@@ -192,13 +170,13 @@ def _record(
         reason=reason,
         binding=capacity.binding,
         text=text,
-        rate_per_s=forecast.current_per_s,
+        rate_per_s=everyone.own_share * everyone.current_per_s,
         global_rate_per_s=everyone.current_per_s,
         global_forecast_per_s=everyone.mean_per_s,
-        forecast_per_s=forecast.mean_per_s,
-        forecast_spread_per_s=forecast.spread_per_s,
+        forecast_per_s=own_per_s,
+        forecast_spread_per_s=everyone.spread_per_s,
         load_per_s=load_per_s,
-        dispersion=forecast.dispersion,
+        dispersion=everyone.dispersion,
         horizon_s=inputs.horizon_s,
         frontends_count=inputs.frontends_count,
         policy=terms.policy,
@@ -241,7 +219,7 @@ class ShrinkHold:
 class PrefixRule:
     """Makes the decisions of one service, one after the other."""
 
-    __slots__ = ("_hold", "_model_needs", "inputs", "needs", "since", "terms")
+    __slots__ = ("_hold", "_memory", "_model_needs", "inputs", "needs", "since", "terms")
 
     def __init__(self, spec: ServiceSpec, now: float) -> None:
         """Begin with the configured start, or else with what is safe.
@@ -260,6 +238,7 @@ class PrefixRule:
         self.inputs: DecisionInputs | None = None
         """Of the last decision."""
         self._hold = ShrinkHold(spec.shrink_hold_s, now, self.needs)
+        self._memory = ReturnMemory(now)
         self._model_needs: int | None = None
 
     def called(self, now: float) -> int:
@@ -270,8 +249,12 @@ class PrefixRule:
     def decide(self, inputs: DecisionInputs) -> Decision:
         """Decide, and remember what is needed now for the hold."""
         now = inputs.at
+        burst, remembered_per_s = self.terms.sla.burst, 0.0
+        if burst is None:
+            remembered_per_s = self._memory.saw(now, load_to_carry_per_s(burst, inputs.forecast))
         self.inputs = replace(
             inputs,
+            remembered_per_s=remembered_per_s,
             held_needs=self._hold.largest(now),
             needs_before=self.needs,
             search_from=self._model_needs,

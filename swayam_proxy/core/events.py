@@ -69,7 +69,7 @@ class PeersCounted:
 
 @dataclass(frozen=True, slots=True)
 class PeersHeard:
-    """What the other frontends expect of one service, as far as it is fresh: sums over `fresh_count` of them.
+    """What the other frontends count of one service, as far as it is fresh: a sum over `fresh_count` of them.
 
     `execution` is what they have measured, merged, in the form of `ExecutionSummary.to_numbers`; empty when
     nothing is known.
@@ -77,9 +77,8 @@ class PeersHeard:
 
     service_name: str
     fresh_count: int
-    forecast_per_s: float
-    spread_squares: float
-    """Sum of the squared spreads, (1/s)^2."""
+    rate_per_s: float
+    """Their arrivals per second, each over the time since it last told."""
     execution: tuple[float, ...] = ()
 
 

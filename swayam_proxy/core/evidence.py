@@ -8,7 +8,7 @@ from dataclasses import asdict, fields
 from math import isclose
 from typing import Any
 
-from swayam_proxy.core.decision import DecisionInputs, DecisionTerms, PeerLoad, decide
+from swayam_proxy.core.decision import DecisionInputs, DecisionTerms, decide
 from swayam_proxy.core.errors import EvidenceError
 from swayam_proxy.core.model.execution import ExecutionSummary
 from swayam_proxy.core.model.load import Forecast
@@ -38,7 +38,6 @@ def judge_again(evidence: Mapping[str, Any]) -> Decision:
         laid_down["policy"] = DispatchPolicy(laid_down["policy"])
         laid_down["late_binding"] = LateBindingSpec(**laid_down["late_binding"])
         known["forecast"] = Forecast(**known["forecast"])
-        known["peers"] = PeerLoad(**known["peers"])
         known["execution"] = ExecutionSummary.from_numbers(tuple(known["execution"]))
         return decide(DecisionTerms(**laid_down), DecisionInputs(**known))
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 
 from swayam_proxy.core.commands import Command
-from swayam_proxy.core.decision import PeerLoad
 from swayam_proxy.core.events import (
     BackendIdled,
     BackendProbed,
@@ -156,9 +155,8 @@ class Frontend:
             case PeersCounted(frontends_count):
                 self._frontends_count = max(1, frontends_count)
                 return ()
-            case PeersHeard(service_name, fresh_count, forecast_per_s, spread_squares, execution):
-                peers = PeerLoad(fresh_count, forecast_per_s, spread_squares)
-                self._services[service_name].scaling.peers_heard(peers, execution)
+            case PeersHeard(service_name, fresh_count, rate_per_s, execution):
+                self._services[service_name].scaling.peers_heard(fresh_count, rate_per_s, execution)
                 return ()
             case DrainBegan():
                 self._draining = True
@@ -192,6 +190,10 @@ class Frontend:
         commands = service.wake(now, self._frontends_count)
         self.reschedule(service)
         return commands
+
+    def own_arrivals(self, service_name: str, now: float) -> int:
+        """Return how many calls of a service came to this frontend in all seconds that have passed."""
+        return self._services[service_name].scaling.load.own_arrivals(now)
 
     def own_executions(self, service_name: str, now: float) -> ExecutionSummary:
         """Return what this frontend has measured of a service's execution times, for its peers."""

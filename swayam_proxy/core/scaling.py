@@ -7,7 +7,7 @@ execution time, this frontend's share of the traffic, and when a warming backend
 from functools import partial
 
 from swayam_proxy.core.commands import Command, RecordDecision
-from swayam_proxy.core.decision import DecisionInputs, PeerLoad, PrefixRule, own_share
+from swayam_proxy.core.decision import DecisionInputs, PrefixRule, own_share
 from swayam_proxy.core.evidence import to_evidence
 from swayam_proxy.core.learning import Learning
 from swayam_proxy.core.lifecycle import REPORTED
@@ -28,8 +28,11 @@ class Scaling:
         self._pool = pool
         self._learning = learning
         self._setup = SetUp(spec, pool)
-        self._peers = PeerLoad()
+        self._fresh_count = 0
+        self._others_per_s = 0.0
+        self._frontends_count = frontends_count
         self.load = LoadForecaster(now)
+        self._pool_counts()
         self.rule = PrefixRule(spec, now)
         self.decision: Decision | None = None
         self.decide_at = now
@@ -41,6 +44,8 @@ class Scaling:
 
     def decide(self, now: float, frontends_count: int) -> list[Command]:
         """Make the decision of this tick, and return what follows from it."""
+        self._frontends_count = frontends_count
+        self._pool_counts()
         tick_s = self._spec.tick_s
         horizon_s = self._setup.duration_s + tick_s
         decision = self.rule.decide(
@@ -48,9 +53,9 @@ class Scaling:
                 at=now,
                 frontends_count=frontends_count,
                 horizon_s=horizon_s,
-                forecast=self.load.forecast(now, horizon_s, frontends_count),
+                forecast=self.load.forecast(now, horizon_s),
                 execution=self._learning.executions(now),
-                peers=self._peers,
+                fresh_count=self._fresh_count,
             )
         )
         self.decision = decision
@@ -123,10 +128,16 @@ class Scaling:
         self.fit()
         return self.warm_missing(now)
 
-    def peers_heard(self, peers: PeerLoad, execution: tuple[float, ...]) -> None:
-        """Take in what the other frontends expect and have measured; the next decision uses it."""
-        self._peers = peers
+    def peers_heard(self, fresh_count: int, rate_per_s: float, execution: tuple[float, ...]) -> None:
+        """Take in what the other frontends count and have measured; the next decision uses it."""
+        self._fresh_count, self._others_per_s = fresh_count, rate_per_s
+        self._pool_counts()
         self._learning.peers_measured(execution)
+
+    def _pool_counts(self) -> None:
+        """Each frontend that is not heard is taken to count what those that are known count on average."""
+        known_count = 1 + self._fresh_count
+        self.load.heard(self._others_per_s, max(known_count, self._frontends_count) / known_count)
 
     def warm_in_s(self, now: float) -> float:
         """Return how long until the first warming backend is expected to be warm; 0 when none is warming."""

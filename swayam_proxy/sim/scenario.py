@@ -54,7 +54,7 @@ class Scenario:
     """Share of these that do not arrive; the next one brings the news."""
     gossip_fresh_s: float = 5.0
     """What was said longer ago counts no more."""
-    gossip_statistics_s: float | None = None
+    gossip_statistics_s: float | None = 20.0
     """How often each frontend hears what its peers have measured of execution times; None: never."""
     crashes: tuple[Crash, ...] = ()
     seed: int = 1

@@ -1,19 +1,20 @@
 """From inputs to a number of backends, with its reason."""
 
-from dataclasses import replace
 
-from swayam_proxy.core.decision import DecisionInputs, PeerLoad, PrefixRule, ShrinkHold, own_share
+from swayam_proxy.core.decision import DecisionInputs, PrefixRule, ShrinkHold, own_share
 from swayam_proxy.core.model.execution import ExecutionStatistics
 from swayam_proxy.core.model.load import Forecast
 from swayam_proxy.core.vocabulary import DecisionReason, ServiceSpec, Sla
 from tests.core.playbook import service_spec
 
 
-def _inputs(at: float, rate: float, *, frontends_count: int = 1, spread: float = 0.0) -> DecisionInputs:
+def _inputs(
+    at: float, rate: float, *, frontends_count: int = 1, spread: float = 0.0, own_share: float = 1.0
+) -> DecisionInputs:
     executions = ExecutionStatistics()
     for k in range(2000):
         executions.observe(0.045 + 0.01 * (k % 11) / 10.0, at)
-    forecast = Forecast(rate, spread, rate, 1.0, 1.0)
+    forecast = Forecast(rate, spread, rate, 1.0, 1.0, own_share=own_share)
     return DecisionInputs(at, frontends_count, 1.0, forecast, executions.summary(at))
 
 
@@ -35,10 +36,10 @@ def test_growth_is_at_once_and_shrinking_waits_for_the_hold() -> None:
     assert shrunk.needs < grown.needs
 
 
-def test_load_is_frontends_times_own_forecast_times_burst() -> None:
-    """Four frontends that each expect 25/s with burst 2 must carry 200/s [deck: L = F x L', U]."""
+def test_load_is_everyones_forecast_times_burst() -> None:
+    """Where all together expect 100/s, a burst of 2 must carry 200/s [deck: U x L]."""
     rule, _ = _rule(sla=Sla(0.25, 0.99, burst=2.0))
-    decision = rule.decide(_inputs(1.0, 25.0, frontends_count=4))
+    decision = rule.decide(_inputs(1.0, 100.0, frontends_count=4))
     assert decision.load_per_s == 200.0
     alone, _ = _rule(sla=Sla(0.25, 0.99, burst=1.0))
     assert alone.decide(_inputs(1.0, 200.0)).needs <= decision.needs
@@ -94,21 +95,45 @@ def test_hold_is_a_sliding_maximum() -> None:
         assert hold.saw(now, needs) == max(n for at, n in seen if at > now - 10.0)
 
 
-def test_fresh_peers_count_with_their_own_forecasts() -> None:
-    """Traffic split 90/10: the busy frontend and the quiet one come to the same load."""
-    busy, quiet = _rule()[0], _rule()[0]
-    from_busy = busy.decide(replace(_inputs(1.0, 90.0, frontends_count=2), peers=PeerLoad(1, 10.0)))
-    from_quiet = quiet.decide(replace(_inputs(1.0, 10.0, frontends_count=2), peers=PeerLoad(1, 90.0)))
-    assert from_busy.load_per_s == from_quiet.load_per_s == 100.0
-    assert from_busy.needs == from_quiet.needs
-    assert own_share(from_busy) == 0.9
-    assert own_share(from_quiet) == 0.1
+def test_own_part_of_the_load_is_told_apart() -> None:
+    """Traffic split 90/10: the busy frontend and the quiet one come to the same n, each with its share."""
+    busy = _rule()[0].decide(_inputs(1.0, 100.0, frontends_count=2, own_share=0.9))
+    quiet = _rule()[0].decide(_inputs(1.0, 100.0, frontends_count=2, own_share=0.1))
+    assert busy.load_per_s == quiet.load_per_s == 100.0
+    assert busy.needs == quiet.needs
+    assert (busy.forecast_per_s, quiet.rate_per_s) == (90.0, 10.0)
+    assert own_share(busy) == 0.9
+    assert own_share(quiet) == 0.1
 
 
-def test_silent_peers_are_taken_to_expect_the_average() -> None:
-    """Of four frontends one is heard: the other two count as the mean of it and us."""
-    decision = _rule()[0].decide(replace(_inputs(1.0, 30.0, frontends_count=4), peers=PeerLoad(1, 10.0)))
-    assert decision.load_per_s == 80.0
+def _decided(rule: PrefixRule, rates: list[tuple[float, float]]) -> list[tuple[float, DecisionReason]]:
+    """Decide every 5 s with each (rate, for how long) in turn; return (load to carry, reason) of each."""
+    statistics, at, found = _inputs(0.0, 0.0).execution, 0.0, []
+    for rate, lasting_s in rates:
+        for _ in range(int(lasting_s / 5.0)):
+            at += 5.0
+            forecast = Forecast(rate, 0.0, rate, 1.0, 1.0)
+            decision = rule.decide(DecisionInputs(at, 1, 1.0, forecast, statistics))
+            found.append((decision.load_per_s, decision.reason))
+    return found
+
+
+DIPS = [(200.0, 300.0), (50.0, 300.0), (200.0, 120.0), (50.0, 300.0), (200.0, 120.0), (50.0, 300.0)]
+
+
+def test_a_load_that_came_back_twice_is_carried_through_the_next_dip() -> None:
+    """The first two dips end at the low load, the third keeps most of the high one, and says so."""
+    found = _decided(_rule(shrink_hold_s=5.0, sla=Sla(0.25, 0.99, burst=None))[0], DIPS)
+    assert found[60 + 59] == (50.0, DecisionReason.STEADY)
+    load_per_s, reason = found[-1]
+    assert 120.0 < load_per_s < 200.0
+    assert reason in (DecisionReason.HOLD, DecisionReason.SHRINK)
+
+
+def test_a_given_burst_factor_is_all_that_is_added() -> None:
+    """With U laid down by the user nothing is remembered: the load is U times the forecast [deck]."""
+    found = _decided(_rule(shrink_hold_s=5.0, sla=Sla(0.25, 0.99, burst=1.5))[0], DIPS)
+    assert found[-1][0] == 75.0
 
 
 def test_a_quiet_frontend_among_silent_ones_has_an_equal_share() -> None:

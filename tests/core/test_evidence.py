@@ -50,7 +50,7 @@ def test_a_changed_record_is_found_out() -> None:
     assert differences({**line, "needs": 99}, judge_again(line["evidence"])) == [
         f"needs: recorded 99, now {line['needs']}"
     ]
-    line["evidence"]["inputs"]["frontends_count"] = 30
+    line["evidence"]["inputs"]["forecast"]["mean_per_s"] *= 3.0
     assert any("load_per_s" in text for text in differences(line, judge_again(line["evidence"])))
 
 

@@ -24,24 +24,25 @@ def _decision_at(at: float, rate: int) -> Decision:
     return next(c.decision for c in commands if isinstance(c, RecordDecision))
 
 
-def test_fresh_forecasts_are_summed_and_stale_ones_left_out() -> None:
-    """Own forecasts are not heard; what is older than the limit counts no more."""
+def test_fresh_rates_are_summed_and_stale_ones_left_out() -> None:
+    """Own arrivals are not heard; what is older than the limit counts no more."""
     peers = Peers(Scenario(frontends_count=3, gossip_fresh_s=5.0), Random(1))
     first, second = _decision_at(10.0, 4), _decision_at(13.0, 6)
-    peers.decided(0, first)
-    peers.decided(1, second)
+    peers.decided(0, first, 40)
+    peers.decided(1, _decision_at(11.0, 6), 66)
+    peers.decided(1, second, 80)
     assert peers.heard_by(2, "m", 10.0).fresh_count == 0
     peers.exchange()
     heard = peers.heard_by(2, "m", 14.0)
     assert heard.fresh_count == 2
-    assert heard.forecast_per_s == first.forecast_per_s + second.forecast_per_s
-    assert peers.heard_by(0, "m", 14.0).forecast_per_s == second.forecast_per_s
+    assert heard.rate_per_s == first.forecast_per_s + 7.0
+    assert peers.heard_by(0, "m", 14.0).rate_per_s == 7.0
     assert peers.heard_by(2, "m", 16.0).fresh_count == 1
 
 
 def test_lost_gossip_leaves_the_last_news() -> None:
     """With everything lost nothing is ever heard, and the frontends fall back on their own number."""
     peers = Peers(Scenario(frontends_count=2, gossip_loss=1.0), Random(1))
-    peers.decided(0, _decision_at(5.0, 3))
+    peers.decided(0, _decision_at(5.0, 3), 15)
     peers.exchange()
     assert peers.heard_by(1, "m", 5.0).fresh_count == 0

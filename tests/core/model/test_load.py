@@ -14,15 +14,19 @@ Rate = Callable[[float], float]
 def played(
     rate: Rate, until_s: int, *, seed: int = 1, frontends: int = 1, horizon_s: float = HORIZON_S
 ) -> list[Forecast]:
-    """Poisson arrivals at a rate that may change, and the forecast after each second."""
+    """Poisson arrivals at a rate that may change, and the forecast after each second.
+
+    With `frontends` of them the arrivals are those of one, and nothing is heard of the others.
+    """
     rng = np.random.default_rng(seed)
     forecaster = LoadForecaster(0.0)
+    forecaster.heard(0.0, float(frontends))
     found = []
     for second in range(until_s):
         count = rng.poisson(rate(second))
         for moment in np.sort(rng.random(count)):
             forecaster.count(second + float(moment))
-        found.append(forecaster.forecast(second + 1.0, horizon_s, frontends))
+        found.append(forecaster.forecast(second + 1.0, horizon_s))
     return found
 
 
@@ -87,10 +91,10 @@ def test_single_burst_is_forgotten() -> None:
 
 
 def test_on_off_traffic_is_followed_both_ways() -> None:
-    """A minute on, a minute off: on is seen in the third second, off within ten."""
+    """A minute on, a minute off: on is seen in the fourth second, off within ten."""
     found = played(lambda t: 40.0 if (t // 60) % 2 else 0.0, 600)
     for begin in (180, 300, 420):
-        assert found[begin + 3].mean_per_s > 25.0
+        assert found[begin + 4].mean_per_s > 25.0
         assert found[begin + 60 + 10].mean_per_s < 5.0
 
 
@@ -117,11 +121,42 @@ def test_quantile_covers_what_comes() -> None:
     assert np.mean(exceeded) < 0.25
 
 
-def test_frontends_add_up_to_the_whole() -> None:
-    """Eight frontends with an eighth each: their means add up to the rate, their noise in squares."""
-    shares = [played(lambda _: 10.0, 400, seed=seed, frontends=8)[-1] for seed in range(8)]
-    assert sum(f.mean_per_s for f in shares) == pytest.approx(80.0, rel=0.08)
-    assert sum(f.spread_per_s**2 for f in shares) ** 0.5 < 12.0
+def test_silent_frontends_are_taken_to_count_as_much() -> None:
+    """One of eight that hears nobody: L = F x L' [deck]; its noise is that of its own few counts."""
+    found = [played(lambda _: 10.0, 400, seed=seed, frontends=8)[-1] for seed in range(8)]
+    assert np.mean([f.mean_per_s for f in found]) == pytest.approx(80.0, rel=0.08)
+    assert all(f.own_share == pytest.approx(1.0 / 8.0) for f in found)
+    assert np.mean([f.dispersion for f in found]) == pytest.approx(1.0, abs=0.6)
+    assert np.mean([f.spread_per_s for f in found]) > 2.0 * played(lambda _: 80.0, 400)[-1].spread_per_s
+
+
+def test_frontends_that_hear_each_other_expect_the_same() -> None:
+    """Eight with an eighth each, who hear the others' last second: as near to the truth as one alone."""
+    rng = np.random.default_rng(3)
+    forecasters = [LoadForecaster(0.0) for _ in range(8)]
+    last = np.full(8, 10)
+    found = []
+    for second in range(600):
+        counts = rng.poisson(10.0, 8)
+        for forecaster, own, before in zip(forecasters, counts, last, strict=True):
+            forecaster.heard(float(last.sum() - before), 1.0)
+            for _ in range(own):
+                forecaster.count(second + 0.5)
+        last = counts
+        found.append([each.forecast(second + 1.0, HORIZON_S) for each in forecasters])
+    means = np.array([[f.mean_per_s for f in row] for row in found[300:]])
+    assert np.abs(means / 80.0 - 1.0).mean() < 0.04
+    assert (means.max(axis=1) / means.min(axis=1) - 1.0).mean() < 0.04
+    assert sum(f.own_share for f in found[-1]) == pytest.approx(1.0, rel=0.05)
+
+
+def test_own_arrivals_are_those_of_the_seconds_that_have_passed() -> None:
+    """What is told to the others is counted once, and never before its second is over."""
+    forecaster = LoadForecaster(0.0)
+    forecaster.heard(100.0, 3.0)
+    for moment in (0.1, 0.9, 1.5):
+        forecaster.count(moment)
+    assert [forecaster.own_arrivals(now) for now in (1.0, 1.99, 2.0, 9.0)] == [2, 2, 3, 3]
 
 
 def test_batches_show_as_dispersion() -> None:

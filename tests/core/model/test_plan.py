@@ -72,8 +72,8 @@ def test_course_is_followed_and_silence_is_free() -> None:
 
 
 def test_auto_burst_is_the_least_drift() -> None:
-    """Without a history, auto asks for a tenth more."""
-    assert replace(QUESTION, burst=None).load_per_s == pytest.approx(220.0, rel=0.01)
+    """Without a history, auto asks for an eighth more."""
+    assert replace(QUESTION, burst=None).load_per_s == pytest.approx(225.6, rel=0.01)
 
 
 def test_plans_need_a_load() -> None:
