@@ -45,6 +45,16 @@ def test_the_ratio_compares_rounds_with_each_other() -> None:
     assert said[1].endswith("missed")
 
 
+def test_latency_is_judged_by_what_each_proxy_adds() -> None:
+    """What the backend and the load generator take themselves belongs to no proxy."""
+    rounds = {"direct": [(10e-6, 50e-6)], "HAProxy": [(110e-6, 250e-6)], "Swayam": [(120e-6, 270e-6)]}
+    assert verdicts(Findings(latencies_s=rounds)) == [
+        "added latency: p50 1.10, p99 1.10 of HAProxy; bar 1.2: met"
+    ]
+    rounds["Swayam"] = [(120e-6, 300e-6)]
+    assert verdicts(Findings(latencies_s=rounds))[0].endswith("missed")
+
+
 def test_an_answer_is_whole_with_its_last_byte() -> None:
     """Neither half a head nor half a body is an answer; a status other than 200 is a mistake."""
     for count in range(len(ANSWER)):
