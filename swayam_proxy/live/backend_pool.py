@@ -24,7 +24,8 @@ from swayam_proxy.live.upstream import UpstreamConnection
 _TRUSTED_AT_FIRST_S = 0.25
 _TRUSTED_SHARE = 0.5
 _QUIET_COUNT_MIN = 1000
-_A_MOMENT_S = 0.001
+_A_MOMENT_S = 0.005
+"""The loop notices the end of an idle connection in its next turn; a look closes the gap within a turn."""
 _OWN_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL))
 """This process, or this machine, has no descriptor, memory or port left."""
 _TLS_ERRORS = (ssl.SSLError, ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
