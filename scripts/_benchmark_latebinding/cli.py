@@ -7,13 +7,35 @@ import click
 import numpy as np
 
 from _benchmark_latebinding.fleet import Outcome, Shape, run
+from _benchmark_latebinding.ramp import Ramp, run_ramp
 from tests.core.late_binding_world import World
 
 _CV = 0.3
 _SLACK_S = 5.0
 
 
-@click.command()
+@click.group()
+def command() -> None:
+    """Measure late binding, and set-up ahead of need, with real processes on this machine."""
+
+
+@command.command()
+@click.option("--rise", default=25, show_default=True, help="Seconds from 20 to 200 requests a second.")
+@click.option("--setup", "setup_s", default=3.0, show_default=True, help="Seconds of a set-up.")
+@click.option("--idle", "idle_s", default=10.0, show_default=True, help="Seconds until an idle backend goes.")
+@click.option("--burst", default="2.0", show_default=True, help='Of the promise; or "auto", in quotes.')
+@click.pass_context
+def ramp(context: click.Context, rise: int, setup_s: float, idle_s: float, burst: str) -> None:
+    """Let the load rise to ten times and fall again before backends that are set up on demand.
+
+    Exit status 1 where fewer than 99 % of the requests keep the promise, or extra backends stay too long.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        if not run_ramp(Ramp(rise, setup_s, idle_s, burst), Path(name)):
+            context.exit(1)
+
+
+@command.command()
 @click.option("--proxies", default=4, show_default=True, help="Proxy processes.")
 @click.option("--backends", default=20, show_default=True, help="Backends of one slot.")
 @click.option("--execution-ms", default=50.0, show_default=True, help="Mean execution time.")
@@ -21,7 +43,7 @@ _SLACK_S = 5.0
 @click.option("--seconds", default=60.0, show_default=True, help="Length of the measured load.")
 @click.option("--round-trip-ms", default=0.4, show_default=True, help="Of the simulated network.")
 @click.option("--costs/--no-costs", default=True, help="Also measure what holds cost in processor time.")
-def command(
+def waiting(
     proxies: int,
     backends: int,
     execution_ms: float,

@@ -28,6 +28,8 @@ class Shape:
     duration_s: float
     service: str
     """The service's own lines of TOML."""
+    backends_min: int | None = None
+    """Of the prefix; None: all are always in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,9 @@ def run(shape: Shape, directory: Path, options: tuple[str, ...]) -> Outcome:
     """Start everything, send the load, and read what the proxies logged and used."""
     directory.mkdir()
     with ExitStack() as stack:
-        addresses = stack.enter_context(_backends(shape, directory, options))
+        addresses = stack.enter_context(backends(shape, directory, options))
         proxies = [
-            stack.enter_context(_proxy(shape, directory / f"proxy-{n}", addresses))
+            stack.enter_context(proxy(shape, directory / f"proxy-{n}", addresses))
             for n in range(shape.proxies_count)
         ]
         time.sleep(3.0)  # links come up and the first decision is made; nothing of it is measured
@@ -86,7 +88,8 @@ def _ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]
 
 
 @contextmanager
-def _backends(shape: Shape, directory: Path, options: tuple[str, ...]) -> Iterator[list[str]]:
+def backends(shape: Shape, directory: Path, options: tuple[str, ...]) -> Iterator[list[str]]:
+    """Run the backends of one process; yields their addresses."""
     ready = directory / "ready"
     words = [
         sys.executable, "-m", "fake_backend", "--port", "0", "--count", str(shape.backends_count),
@@ -107,7 +110,8 @@ def _backends(shape: Shape, directory: Path, options: tuple[str, ...]) -> Iterat
 
 
 @contextmanager
-def _proxy(shape: Shape, directory: Path, addresses: list[str]) -> Iterator[tuple[psutil.Process, str]]:
+def proxy(shape: Shape, directory: Path, addresses: list[str]) -> Iterator[tuple[psutil.Process, str]]:
+    """Run one proxy; yields its process and where it listens."""
     directory.mkdir()
     (directory / "swayam.toml").write_text(
         f"""
@@ -121,7 +125,7 @@ def _proxy(shape: Shape, directory: Path, addresses: list[str]) -> Iterator[tupl
         count = {shape.proxies_count}
         [services.model]
         backends = {json.dumps(addresses)}
-        min = {shape.backends_count}
+        min = {shape.backends_count if shape.backends_min is None else shape.backends_min}
         execution_time = "{shape.execution_s * 1000:g}ms"
         queue = {{ wait_max = "10s" }}
         {shape.service}
