@@ -10,9 +10,10 @@ frontend's work beside the requests. So the queue is solved at rounded inputs, a
 - The mean execution time over the threshold is rounded to the nearest of steps of 1 to 2 % (the load
   keeps the true one), sigma to 2 to 4 %, the dispersion to 3 to 6 %. That is less than 500 samples, or two
   minutes of counts, leave open, and as often up as down.
-- A cell is four numbers of backends 2j - 1 to 2j + 2 at both edges, solved in one call. The shares that are
-  reported for n, n - 1 and n + 1 come from the cell j = n // 2 always, so that the answer is a function of
-  the inputs alone: neither the order of questions nor what is kept changes a digit of it.
+- A cell is six numbers of backends 4j - 1 to 4j + 4 at both edges, solved in one call. The shares that are
+  reported for n, n - 1 and n + 1 come from the cell j = n // 4 always, so that the answer is a function of
+  the inputs alone: neither the order of questions nor what is kept changes a digit of it. Where to look
+  first is learnt from the last answer: how many roots of the load n was above the load.
 
 What is steep goes to `least_backends` as it is: promises of which executions alone use up a good part, for
 there n follows the smallest change of the fit; and histograms, which are never the same twice.
@@ -42,7 +43,11 @@ _TARGETS_KEPT = 128
 STEEP = 0.5
 """Executions alone may use up so much of what may be late."""
 _LEAST_LACK = 1e-12
-_GUESS_SPREADS = 2.0
+_GUESS_SPREADS = 2.5
+_GUESS_SPREADS_TOGETHER = 0.8
+"""Where to look first of all: roots of the load above it; fewer where a free slot takes whoever waits."""
+_BLOCK = 4
+_SPREADS_KEPT = 1_000
 _VISITS_MAX = 60
 
 
@@ -119,18 +124,33 @@ class _Cells:
         """Return the least n whose share of late requests is small enough; n_max + 1 if none is."""
         slots = self._setting.slots
         floor = max(1, ceil(erlangs / slots))
-        guess_n = ceil((erlangs + _GUESS_SPREADS * sqrt(erlangs * self._setting.dispersion)) / slots)
-        if start is None or not floor <= start <= 2 * guess_n:
+        root = sqrt(erlangs * self._setting.dispersion)
+        alike = self._alike(level)
+        together = self._setting.policy in (DispatchPolicy.LATE_BINDING, DispatchPolicy.CENTRAL_QUEUE)
+        usual = _GUESS_SPREADS_TOGETHER if together else _GUESS_SPREADS
+        guess_n = ceil((erlangs + _SPREADS.get(alike, usual) * root) / slots)
+        if alike in _SPREADS or start is None or not floor <= start <= 2 * guess_n:
             start = guess_n
         needs = n_max + 1 if floor > n_max else self._search(erlangs, self.most - level, start, n_max)
+        if needs <= n_max:
+            if len(_SPREADS) >= _SPREADS_KEPT:
+                _SPREADS.clear()
+            _SPREADS[alike] = ((needs - 0.5) * slots - erlangs) / root
         binding = "load" if needs == floor else "promise"
-        first, lacks = self._block(erlangs, needs // 2)
+        first, lacks = self._block(erlangs, needs // _BLOCK)
         shares = ((first + k, max(0.0, self.most - lack)) for k, lack in enumerate(lacks))
         around = tuple((n, share) for n, share in shares if abs(n - needs) <= 1 and n >= 1)
         return Capacity(needs, True, binding, around, min(1.0, erlangs / (needs * slots)))
 
+    def _alike(self, level: float) -> tuple[object, ...]:
+        """Return what questions have in common whose answers are about as many roots above their loads."""
+        mean_s, _, response_time_s = self._asked
+        setting = self._setting
+        tightness = round(4.0 * log(response_time_s / mean_s))
+        return setting.policy, setting.slots, setting.frontends_count, setting.holds_count, tightness, level
+
     def _block(self, erlangs: float, block: int) -> tuple[int, list[float]]:
-        """Return (n, shares that are late for want of backends at n, n + 1, n + 2, n + 3)."""
+        """Return (n, shares that are late for want of backends at n, n + 1, ... n + 5)."""
         fraction, exponent = frexp(erlangs)
         steps = 2 * max(LOAD_STEPS, ceil(LOAD_STEPS_ROOT * 2.0 ** (exponent // 2)))
         place = fraction * steps
@@ -138,7 +158,7 @@ class _Cells:
         between = place - cell
         edges = cell / steps * 2.0**exponent, (cell + 1) / steps * 2.0**exponent
         low, high = _cell(*self._asked, self._setting, *edges, block)
-        return 2 * block - 1, [
+        return _BLOCK * block - 1, [
             exp(left + between * (right - left)) for left, right in zip(low, high, strict=True)
         ]
 
@@ -149,28 +169,33 @@ class _Cells:
         n = start
         for _ in range(_VISITS_MAX):
             n = max(lowest + 1, min(n, highest - 1, n_max))
-            first, lacks = self._block(erlangs, n // 2)
+            first, lacks = self._block(erlangs, n // _BLOCK)
+            last = first + len(lacks) - 1
             if lacks[0] <= spare and first >= 1:
                 highest = min(highest, first)
                 step, reference, lack = -1, first, lacks[0]
-            elif lacks[3] > spare:
-                lowest = max(lowest, first + 3)
-                step, reference, lack = 1, first + 3, lacks[3]
+            elif lacks[-1] > spare:
+                lowest = max(lowest, last)
+                step, reference, lack = 1, last, lacks[-1]
             else:
                 found = first + next(k for k, lack in enumerate(lacks) if lack <= spare)
-                if found // 2 == n // 2 or found > n_max:
+                if found // _BLOCK == n // _BLOCK or found > n_max:
                     return min(found, n_max + 1)
                 # the last of this block: its own block decides
                 lowest, n = max(lowest, found - 1), found
                 continue
             if highest - lowest <= 1:
                 return highest
-            fall = (log(lacks[0]) - log(lacks[3])) / 3.0
+            fall = (log(lacks[0]) - log(lacks[-1])) / (len(lacks) - 1)
             distance = abs(log(lack) - log(spare)) / fall if fall > 1e-9 else float(highest)
             n = reference + step * max(1, ceil(min(distance, 1e6)))
             if not lowest < n < highest:
                 n = (lowest + min(highest, 2 * lowest + 8)) // 2 if step > 0 else (lowest + highest) // 2
         raise AssertionError("a search among shares that grow with n ends")
+
+
+_SPREADS: dict[tuple[object, ...], float] = {}
+"""By `_alike`: changes where a search begins, never its answer."""
 
 
 @lru_cache(maxsize=_TARGETS_KEPT)
@@ -199,8 +224,9 @@ def _cell(
     """Return the logarithms of the late shares at the lower and at the upper edge of the load."""
     target = _target(mean_s, sigma, response_time_s)
     most = target.share_unqueued(setting)
-    backends = [n for n in range(2 * block - 1, 2 * block + 3) if n * setting.slots > upper_erlangs]
-    nothing = (log(most),) * (4 - len(backends))
+    numbers = range(_BLOCK * block - 1, _BLOCK * block + _BLOCK + 1)
+    backends = [n for n in numbers if n * setting.slots > upper_erlangs]
+    nothing = (log(most),) * (len(numbers) - len(backends))
     if not backends:
         return nothing, nothing
     rates = [erlangs / mean_s for erlangs in (lower_erlangs, upper_erlangs) for _ in backends]
@@ -219,3 +245,4 @@ def forget() -> None:
     _cell.cache_clear()
     _target.cache_clear()
     _share_unqueued.cache_clear()
+    _SPREADS.clear()
