@@ -37,13 +37,12 @@ _ALLOWED = {b"content-length": (_DIGITS, 9), b"x-request-id": (_ID, 128)}
 class Place:
     """Where a new value stands, and what follows it."""
 
-    __slots__ = ("allowed", "behind", "behind_bytes", "bytes_expected", "bytes_max", "name")
+    __slots__ = ("allowed", "behind", "bytes_expected", "bytes_max", "name")
 
     def __init__(self, name: bytes, behind: bytes, bytes_expected: int) -> None:
-        """Expect a value of the field `name`, as long as the last one, with the text `behind` it."""
+        """Expect a value of the field `name`, at first of that length, with the text `behind` it."""
         self.name = name
         self.behind = behind
-        self.behind_bytes = len(behind)
         self.bytes_expected = bytes_expected
         self.allowed, self.bytes_max = _ALLOWED.get(name, (_VISIBLE, _VALUE_BYTES_MAX))
 
@@ -55,7 +54,7 @@ class Place:
 class HeadShape:
     """What many heads have in common."""
 
-    __slots__ = ("_begin", "_begin_bytes", "_bytes_max", "places")
+    __slots__ = ("_begin", "_begin_bytes", "_bytes_max", "_head_bytes", "_layout", "places")
 
     def __init__(self, begin: bytes, places: Sequence[Place], bytes_max: int) -> None:
         """Match heads of these parts, up to `bytes_max` long."""
@@ -63,6 +62,19 @@ class HeadShape:
         self._begin = begin
         self._begin_bytes = len(begin)
         self.places = tuple(places)
+        self._layout: list[tuple[int, int, bytes, bytes]] = []
+        """Begin and end of each value in the latest head, what is behind it, and what it may be made of."""
+        self._head_bytes = 0
+        self._lay_out([place.bytes_expected for place in self.places])
+
+    def _lay_out(self, values_bytes: Sequence[int]) -> None:
+        """Expect values of these lengths."""
+        at = self._begin_bytes
+        layout = []
+        for place, value_bytes in zip(self.places, values_bytes, strict=True):
+            layout.append((at, at + value_bytes, place.behind, place.allowed))
+            at += value_bytes + len(place.behind)
+        self._layout, self._head_bytes = layout, at
 
     def values_in(self, data: bytes) -> tuple[list[bytes], int] | None:
         """Return the new values in the head at the beginning of `data`, and how long that head is.
@@ -72,21 +84,28 @@ class HeadShape:
         if not data.startswith(self._begin):
             return None
         values = []
+        for begin, end, behind, allowed in self._layout:
+            value = data[begin:end]
+            if not data.startswith(behind, end) or value.translate(None, allowed):
+                return self._other_lengths_in(data)
+            values.append(value)
+        return values, self._head_bytes
+
+    def _other_lengths_in(self, data: bytes) -> tuple[list[bytes], int] | None:
+        """Look for values that are longer or shorter than the latest ones."""
+        values: list[bytes] = []
         at = self._begin_bytes
         for place in self.places:
-            end = at + place.bytes_expected
-            behind = place.behind
-            if not data.startswith(behind, end):
-                end = data.find(behind, at, at + place.bytes_max + place.behind_bytes)
-                if end < 0:
-                    return None
-                place.bytes_expected = end - at
+            end = data.find(place.behind, at, at + place.bytes_max + len(place.behind))
             value = data[at:end]
-            if not value or value.translate(None, place.allowed):
+            if end < 0 or not place.takes(value):
                 return None
             values.append(value)
-            at = end + place.behind_bytes
-        return (values, at) if at <= self._bytes_max else None
+            at = end + len(place.behind)
+        if at > self._bytes_max:
+            return None
+        self._lay_out([len(value) for value in values])
+        return values, at
 
     def index_of(self, name: bytes) -> int:
         """Return the position of a field among the values, or -1."""
