@@ -18,7 +18,9 @@ from swayam_proxy.sim.workload import WorkloadError
 LEVELLED = ("knative", "hpa", "ray-serve", "llm-d", "rule-of-thumb")
 """Tuned once more with Swayam's dispatch: one of each kind, and the rule of thumb."""
 SHOWN = ("o01", "o03", "o06", "o08", "diurnal", "spiky", "bursty", "steady")
-"""Traces of the pictures and ablations, as far as they are in the set."""
+"""Traces of the pictures, as far as they are in the set."""
+ABLATED = ("o03", "o04", "o08", "wandering", "spiky", "bursty")
+"""Traces of the ablations: a ramp, minutes of bursts, a calm one."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -71,7 +73,8 @@ def command(
     shown = [trace for trace in traces if trace.name.startswith(SHOWN)][:4] or traces[:4]
     findings = _find(results, traces, quick=quick, only=only or tuple(BASELINES))
     if ablations:
-        findings.ablations = ablation_results(results, shown)
+        ablated = [trace for trace in traces if trace.name.startswith(ABLATED)][:3] or shown
+        findings.ablations = ablation_results(results, ablated)
         findings.controls = control_results(results, shown)
     (output / "plots").mkdir(parents=True, exist_ok=True)
     _draw(output / "plots", findings, shown, quick=quick)
@@ -118,5 +121,5 @@ def _draw(directory: Path, findings: Findings, shown: list[TraceSpec], *, quick:
     if not findings.ablations:
         return
     plots.waiting(directory / "waiting.png", waiting_p99_s(10.0 if quick else 120.0))
-    names = [trace.name for trace in shown if not trace.hopeless]
-    plots.ablations(directory / "ablations.png", findings.ablations, names)
+    first = next(iter(next(iter(findings.ablations.values())).values()))
+    plots.ablations(directory / "ablations.png", findings.ablations, list(first))

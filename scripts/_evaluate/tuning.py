@@ -1,11 +1,12 @@
-"""Tunes baselines: every point of the grid on every trace, then the cheapest that keeps the promise.
+"""Tunes baselines: along one axis of the grid after the other, on every trace, to the cheapest that keeps.
 
-Kept means at least 99 % of requests and at least 98 % of one-minute windows. Where no point keeps it on all
-traces, the one that misses on the fewest is taken, and the table says on how many.
+Every value of an axis is tried with the best known values of the others, again and again until nothing
+changes (a few passes); that finds what the whole grid would, unless settings hide each other, at a tenth of
+its runs. Kept means at least 99 % of requests and at least 98 % of one-minute windows. Where no point keeps it
+on all traces, the one that misses on the fewest is taken, and the table says on how many.
 """
 
 from dataclasses import dataclass, field
-from itertools import product
 from math import exp, log
 from typing import Any
 
@@ -16,6 +17,7 @@ from swayam_proxy.sim.baselines.catalogue import Baseline
 SHARE_MIN = 0.99
 WINDOWS_MIN = 0.98
 _COARSE_VALUES = 3
+_PASSES_MAX = 3
 
 Point = tuple[tuple[str, Any], ...]
 
@@ -30,13 +32,9 @@ def geometric_mean(values: list[float]) -> float:
     return exp(sum(log(value) for value in values) / len(values)) if values else 0.0
 
 
-def grid_points(baseline: Baseline, *, coarse: bool) -> list[Point]:
-    """Return all settings to try."""
-    axes = []
-    for name, values in baseline.grid:
-        kept_values = values if not coarse else _spread(values)
-        axes.append([(name, value) for value in kept_values])
-    return [tuple(sorted(point)) for point in product(*axes)]
+def grid_axes(baseline: Baseline, *, coarse: bool) -> dict[str, tuple[Any, ...]]:
+    """Return the values to try of each setting."""
+    return {name: _spread(values) if coarse else values for name, values in baseline.grid}
 
 
 def _spread(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -65,24 +63,45 @@ def tune(
     coarse: bool,
     variant: dict[str, Any] | None = None,
 ) -> Tuned:
-    """Play the grid and choose."""
-    points = grid_points(baseline, coarse=coarse)
-    jobs = [
-        Job(trace, baseline.name, point, variant=pairs(variant or {})) for point in points for trace in traces
-    ]
-    results = store.results(jobs, f"tuning {baseline.name}")
-    everything: dict[Point, dict[str, Result]] = {point: {} for point in points}
-    for job, result in zip(jobs, results, strict=True):
-        everything[job.settings][job.trace.name] = result
+    """Play what is promising of the grid and choose."""
+    everything: dict[Point, dict[str, Result]] = {}
     counted = [trace.name for trace in traces if not trace.hopeless]
-    per_set = min(points, key=lambda point: _badness(everything[point], counted))
+
+    def best() -> Point:
+        return min(everything, key=lambda point: _badness(everything[point], counted))
+
+    axes = grid_axes(baseline, coarse=coarse)
+    middle = {name: values[len(values) // 2] for name, values in axes.items()}
+    for _ in range(_PASSES_MAX):
+        before = len(everything)
+        for name, values in axes.items():
+            known = dict(best()) if everything else middle
+            points = [pairs({**known, name: value}) for value in values]
+            _play(store, baseline.name, points, traces, variant or {}, everything)
+        if len(everything) == before:
+            break
+    per_set = best()
     per_trace = {
         trace.name: min(
-            ((point, everything[point][trace.name]) for point in points), key=lambda pair: _one(pair[1])
+            ((point, results[trace.name]) for point, results in everything.items()),
+            key=lambda pair: _one(pair[1]),
         )
         for trace in traces
     }
     return Tuned(baseline.name, per_set, everything[per_set], per_trace, everything)
+
+
+def _play(
+    store: Store,
+    name: str,
+    points: list[Point],
+    traces: list[TraceSpec],
+    variant: dict[str, Any],
+    everything: dict[Point, dict[str, Result]],
+) -> None:
+    jobs = [Job(trace, name, point, variant=pairs(variant)) for point in points for trace in traces]
+    for job, result in zip(jobs, store.results(jobs, f"tuning {name}"), strict=True):
+        everything.setdefault(job.settings, {})[job.trace.name] = result
 
 
 def _badness(results: dict[str, Result], counted: list[str]) -> tuple[int, float]:

@@ -23,6 +23,8 @@ HABIT_MIN = 1.2
 RETURN_MIN = 1.2
 """A return, and what is remembered of before, exceed what was carried lately by this factor at least: less is
 the noise of forecasts, and what had not been there before is no return."""
+SILENT = 0.05
+"""A load that has fallen to less than this share of what is remembered has stopped."""
 _APART_S = 30.0
 """A rise that takes several ticks is one return."""
 
@@ -57,4 +59,5 @@ class ReturnMemory:
             self._returned_at = now
         self._recent_per_s = max(self._recent_per_s, load_per_s)
         self._kept_per_s = max(self._kept_per_s, load_per_s)
-        return self._kept_per_s if self._habit >= HABIT_MIN and load_per_s > 0.0 else 0.0
+        silent = load_per_s <= SILENT * self._kept_per_s
+        return 0.0 if silent or self._habit < HABIT_MIN else self._kept_per_s

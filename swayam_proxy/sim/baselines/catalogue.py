@@ -166,6 +166,6 @@ BASELINES: dict[str, Baseline] = {
             (("spare_count", (0, 1, 2, 3, 5)), ("memory_s", (1.0, 10.0, 60.0))),
             idles=True,
         ),
-        Baseline("fixed", Fixed, FixedSettings(), "central", (("backends_count", tuple(range(2, 101, 2))),)),
+        Baseline("fixed", Fixed, FixedSettings(), "central", (("backends_count", tuple(range(4, 65, 4))),)),
     )
 }
