@@ -178,9 +178,11 @@ class GossipEndpoint(asyncio.DatagramProtocol):
         logger.debug("a datagram could not be sent: %s", exc)
 
     def _wake(self) -> None:
+        # loops count in milliseconds and may be early, which must not make us come again and again
+        now = max(self._armed_at, self._clock())
         self._timer, self._armed_at = None, NEVER
         if self._membership is not None:
-            self._perform(self._membership.tick(self._clock()))
+            self._perform(self._membership.tick(now))
             self._arm()
 
     def _arm(self) -> None:

@@ -137,8 +137,10 @@ class Detector:
         if boot_id in self._roster.doubts:
             self._heard_s[boot_id] = self.clock.now_s
         examination = self._end_examination(boot_id)
-        if examination is not None and answered:
-            self.loss.succeeded(examination.tries_count - 1)
+        if examination is not None:
+            if answered:
+                self.loss.succeeded(examination.tries_count - 1)
+            self._drop_ended()
         if answered and self._distrust:
             self._distrust.pop(boot_id, None)
 
@@ -232,6 +234,12 @@ class Detector:
             return None
         now_s = self.clock.now_s
         return Doubt(incarnation, now_s - age_s, now_s - min(age_s, window_s / 2), accusers)
+
+    def _drop_ended(self) -> None:
+        """Wait for no further try at those who have answered meanwhile, which are nearly all."""
+        due = self._tries_due
+        while due and self._examinations.get(due[0][1]) is not due[0][2]:
+            due.popleft()
 
     def _end_examination(self, boot_id: int) -> Examination | None:
         examination = self._examinations.pop(boot_id, None)
