@@ -2,8 +2,8 @@
 
 Every value of an axis is tried with the best known values of the others, again and again until nothing
 changes (a few passes); that finds what the whole grid would, unless settings hide each other, at a tenth of
-its runs. Kept means at least 99 % of requests and at least 98 % of one-minute windows. Where no point keeps it
-on all traces, the one that misses on the fewest is taken, and the table says on how many.
+its runs. Kept means at least 99 % of requests and at least 98 % of one-minute windows. Where no point keeps
+it on all traces, the one that misses on the fewest is taken, and the table says on how many.
 """
 
 from dataclasses import dataclass, field
