@@ -5,6 +5,7 @@ machine that is full, is a hole in the prefix until its pause is over, so that t
 """
 
 from collections.abc import Iterator
+from itertools import repeat
 
 from swayam_proxy.core.commands import Command, WarmBackend
 from swayam_proxy.core.lifecycle import Signal
@@ -90,9 +91,13 @@ class SetUp:
     def _wanted(self) -> Iterator[tuple[Backend, int | None]]:
         """Go through the backends that shall be warm, with the claim to each where machines are shared."""
         spec, rank = self._spec, 0
-        for backend in self._pool.backends[: self._pool.wanted]:
+        wanted = self._pool.backends[: self._pool.wanted]
+        if not spec.shares_machines:
+            yield from zip(wanted, repeat(None))
+            return
+        for backend in wanted:
             rank += not backend.is_hole
-            yield backend, max(0, rank - spec.prefix_min) if spec.shares_machines else None
+            yield backend, max(0, rank - spec.prefix_min)
 
     def renew(self, now: float) -> list[Command]:
         """Order once more what is warm and in use but gets no requests of ours, lest it decommission itself.
