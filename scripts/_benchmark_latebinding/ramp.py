@@ -55,7 +55,8 @@ def run_ramp(ramp: Ramp, root: Path) -> bool:
         _wait_warm(addresses, 1)
         words = [
             str(ROOT / "scripts" / "loadtest"), "--trace", str(trace), "--seed", "1", "--quiet", "--json",
-            "--response-time", f"{promise_s * 1000:g}ms", "--warm-up", f"{_BEFORE_S}s", *(f"http://{target}" for target in targets),
+            "--response-time", f"{promise_s * 1000:g}ms", "--warm-up", f"{_BEFORE_S}s",
+            *(f"http://{target}" for target in targets),
         ]  # fmt: skip
         began = time.monotonic()
         test = subprocess.Popen(words, stdout=subprocess.PIPE)
