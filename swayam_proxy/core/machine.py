@@ -89,14 +89,21 @@ class Machine:
 
     def claimed(self, name: str, claim: int, by: str, now: float) -> None:
         """Take in how much a frontend wants a service here; it holds for some seconds."""
-        self._claims.setdefault(name, {})[by] = (claim, now + _CLAIM_S)
+        told = self._claims.setdefault(name, {})
+        if by not in told:
+            self._forget_claims(told, now)  # frontends come and go
+        told[by] = (claim, now + _CLAIM_S)
 
     def claim_of(self, name: str, now: float) -> int:
         """Return the strongest claim that was told of late."""
         told = self._claims.get(name, {})
+        self._forget_claims(told, now)
+        return min((claim for claim, _ in told.values()), default=CLAIM_NONE)
+
+    @staticmethod
+    def _forget_claims(told: dict[str, tuple[int, float]], now: float) -> None:
         for by in [by for by, (_, until) in told.items() if until <= now]:
             del told[by]
-        return min((claim for claim, _ in told.values()), default=CLAIM_NONE)
 
     def ask(self, name: str, claim: int, occupants: list[Occupant], now: float) -> tuple[Answer, str | None]:
         """Let a cold service in, if it may; return also who gives way for it, where somebody must begin to.
