@@ -72,10 +72,16 @@ Written by `scripts/compare-live --write`.
 with sidecars, all on one machine; late binding, burst auto; {100 * played.level:g} % within
 {played.response_time_s:g} s at executions of {LAW.mean_s:g} s (cv {LAW.cv:g}); set-up
 {played.setup_s:g} s, idle {played.idle_s:g} s. {workload.requests_count:,} Poisson requests,
-{played.least_per_s:g} to {played.most_per_s:g} a second in two waves, {played.measured_s:.0f} s
+{played.least_per_s:g} to {played.most_per_s:g} a second in {played.waves_count} wave(s),
+{played.measured_s:.0f} s
 after {played.warm_up_s:.0f} s of warm-up from cold. The simulator gets the same requests at the same
 moments with the same executions; which proxy gets which is chance in both, and the last column tells what
 that alone does: two simulations with other dice.
+
+The larger n, the less one backend more or less means, and the more often chance moves it. Five minutes with
+twice the erlangs and more, 30 to 100 requests/s of 0.2 s in two waves (n 10 to 34), brought 100 % within the
+promise in both, backend-seconds 0.2 % apart, n within one for 90 % of the time and the same for 44 %; two
+simulations with other dice had the same n for 67 % of the time.
 
 {table(verdict, chance, live)}
 
@@ -95,7 +101,7 @@ def plot(path: Path, played: Played, workload: Workload, live: Seen, simulated: 
     rates = np.histogram(workload.arrivals_s, seconds)[0]
     smooth = np.convolve(rates, np.ones(5) / 5.0, mode="same")
     load.plot(seconds[:-1], smooth, color="0.3", linewidth=1.0)
-    load.set_ylabel("requests/s\\n(5 s mean)")
+    load.set_ylabel("requests/s\n(5 s mean)")
     load.set_ylim(0.0)
     for axes, what, values in (
         (prefix, "n (median of the proxies)", [median_prefix(each, times_s) for each in (live, simulated)]),

@@ -14,7 +14,7 @@ from swayam_proxy.sim.workload import Floats, LogNormalLaw, Workload, workload_f
 
 QUIET_S = 5.0
 """Before the first request: proxies and sidecars find each other."""
-LAW = LogNormalLaw(0.2, 0.3)
+LAW = LogNormalLaw(0.1, 0.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,13 @@ class Played:
 
     proxies_count: int = 4
     backends_count: int = 40
-    response_time_s: float = 1.0
+    response_time_s: float = 0.5
     level: float = 0.99
     setup_s: float = 5.0
     idle_s: float = 20.0
-    least_per_s: float = 30.0
-    most_per_s: float = 100.0
+    least_per_s: float = 40.0
+    most_per_s: float = 80.0
+    waves_count: int = 1
     warm_up_s: float = 60.0
     """Played but not judged: everything begins cold."""
     measured_s: float = 300.0
@@ -40,13 +41,13 @@ class Played:
         return self.warm_up_s + self.measured_s
 
     def workload(self) -> Workload:
-        """Poisson arrivals whose rate rises and falls twice, and an execution time for each."""
+        """Poisson arrivals whose rate rises and falls, and an execution time for each."""
         times_s = np.arange(0.0, self.duration_s, 1.0)
         middle, swing = (self.most_per_s + self.least_per_s) / 2.0, (self.most_per_s - self.least_per_s) / 2.0
-        waves = np.cos(2.0 * np.pi * (times_s - self.warm_up_s) / (self.measured_s / 2.0))
+        waves = np.cos(2.0 * np.pi * self.waves_count * (times_s - self.warm_up_s) / self.measured_s)
         rates: Floats = np.where(times_s < QUIET_S, 0.0, middle - swing * waves)
         rng = array_stream(self.seed, "compare-live")
-        return workload_from_rates("two waves", rates, 1.0, LAW, rng)
+        return workload_from_rates("waves", rates, 1.0, LAW, rng)
 
     def scenario(self, seed: int) -> Scenario:
         """Return what the simulator is told; `seed` is that of its own dice."""
