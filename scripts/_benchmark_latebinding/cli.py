@@ -24,14 +24,15 @@ def command() -> None:
 @click.option("--setup", "setup_s", default=3.0, show_default=True, help="Seconds of a set-up.")
 @click.option("--idle", "idle_s", default=10.0, show_default=True, help="Seconds until an idle backend goes.")
 @click.option("--burst", default="2.0", show_default=True, help='Of the promise; or "auto", in quotes.')
+@click.option("--proxies", default=2, show_default=True, help="Proxy processes, each with its share.")
 @click.pass_context
-def ramp(context: click.Context, rise: int, setup_s: float, idle_s: float, burst: str) -> None:
+def ramp(context: click.Context, rise: int, setup_s: float, idle_s: float, burst: str, proxies: int) -> None:
     """Let the load rise to ten times and fall again before backends that are set up on demand.
 
     Exit status 1 where fewer than 99 % of the requests keep the promise, or extra backends stay too long.
     """
     with tempfile.TemporaryDirectory() as name:
-        if not run_ramp(Ramp(rise, setup_s, idle_s, burst), Path(name)):
+        if not run_ramp(Ramp(rise, setup_s, idle_s, burst, proxies), Path(name)):
             context.exit(1)
 
 

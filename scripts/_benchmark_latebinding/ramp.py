@@ -19,7 +19,6 @@ from _benchmark_latebinding.fleet import ROOT, Shape, backends, proxy
 _LOW_PER_S, _HIGH_PER_S = 20.0, 200.0
 _EXECUTION_S = 0.05
 _BACKENDS_COUNT = 24
-_PROXIES_COUNT = 2
 _BEFORE_S, _TOP_S, _AFTER_S = 15, 15, 30
 _LOOK_S = 0.25
 
@@ -32,6 +31,7 @@ class Ramp:
     setup_s: float
     idle_s: float
     burst: str
+    proxies_count: int
 
 
 def run_ramp(ramp: Ramp, root: Path) -> bool:
@@ -41,7 +41,7 @@ def run_ramp(ramp: Ramp, root: Path) -> bool:
         f'sla = {{ response_time = "{promise_s * 1000:g}ms", level = 0.99, burst = {ramp.burst} }}\n'
         f'setup_time = "{ramp.setup_s:g}s"\nshrink_hold = "3s"\n[services.model.sidecar]'
     )
-    shape = Shape(_PROXIES_COUNT, _BACKENDS_COUNT, _EXECUTION_S, 0.3, 0.0, 0.0, service, backends_min=1)
+    shape = Shape(ramp.proxies_count, _BACKENDS_COUNT, _EXECUTION_S, 0.3, 0.0, 0.0, service, backends_min=1)
     options = ("--sidecar", "--setup", f"{ramp.setup_s:g}s", "--idle", f"{ramp.idle_s:g}s")
     rates = rates_per_s(ramp.rise_s)
     trace = root / "trace.csv"
