@@ -73,7 +73,8 @@ def command(seconds: int, rounds: int, part: tuple[str, ...], proxy: tuple[str, 
             ) from None
         how = (
             f"{rounds} rounds of {seconds} s each; wrk with one thread, closed loop; {', '.join(parts)}. "
-            f"Processes that wanted to run before it began (load average): {load_before:.1f}."
+            f"Processes that wanted to run before it began (load average): {load_before:.1f}; "
+            f"niceness of all that was measured: {os.nice(0)}."
         )
         text = markdown(findings, contestants, how)
     if write:
