@@ -5,10 +5,11 @@ Tells whether the promise holds on the way up, and how soon the extra backends a
 
 import json
 import random
+import socket
 import subprocess
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -39,7 +40,7 @@ def run_ramp(ramp: Ramp, root: Path) -> bool:
     promise_s = 5.0 * _EXECUTION_S
     service = (
         f'sla = {{ response_time = "{promise_s * 1000:g}ms", level = 0.99, burst = {ramp.burst} }}\n'
-        f'setup_time = "{ramp.setup_s:g}s"\nshrink_hold = "3s"\n[services.model.sidecar]'
+        f'setup_time = "{ramp.setup_s:g}s"\nshrink_hold = "1s"\n[services.model.sidecar]'
     )
     shape = Shape(ramp.proxies_count, _BACKENDS_COUNT, _EXECUTION_S, 0.3, 0.0, 0.0, service, backends_min=1)
     options = ("--sidecar", "--setup", f"{ramp.setup_s:g}s", "--idle", f"{ramp.idle_s:g}s")
@@ -48,9 +49,10 @@ def run_ramp(ramp: Ramp, root: Path) -> bool:
     trace.write_text("t_s,count\n" + "".join(f"{t},{n}\n" for t, n in enumerate(counts_of(rates))))
     with ExitStack() as stack:
         addresses = stack.enter_context(backends(shape, root, options))
+        gossiping = [replace(shape, service=service + peers) for peers in gossip_of(ramp.proxies_count)]
         targets = [
-            stack.enter_context(proxy(shape, root / f"proxy-{number}", addresses))[1]
-            for number in range(shape.proxies_count)
+            stack.enter_context(proxy(each, root / f"proxy-{number}", addresses))[1]
+            for number, each in enumerate(gossiping)
         ]
         _wait_warm(addresses, 1)
         words = [
@@ -64,6 +66,18 @@ def run_ramp(ramp: Ramp, root: Path) -> bool:
         assert test.stdout is not None, "it was piped"
         summary = json.loads(test.stdout.read())
     return _tell(ramp, counts, summary, fell_at=len(rates) - _AFTER_S)
+
+
+def gossip_of(count: int) -> list[str]:
+    """Return the tables that let proxies find each other on this machine."""
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    seeds = json.dumps([f"127.0.0.1:{port}" for port in ports])
+    return [f"\n[peers.gossip]\nport = {port}\nseeds = {seeds}" for port in ports]
 
 
 def rates_per_s(rise_s: int) -> list[float]:

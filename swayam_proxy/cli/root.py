@@ -3,6 +3,7 @@
 import click
 
 from swayam_proxy import __version__
+from swayam_proxy.cli.backends_command import backends
 from swayam_proxy.cli.configuration import check_config, schema, show_config
 from swayam_proxy.cli.explain import explain
 from swayam_proxy.cli.fit import fit
@@ -44,6 +45,7 @@ for command in (
     launch,
     sidecar,
     machine,
+    backends,
     check_config,
     show_config,
     schema,

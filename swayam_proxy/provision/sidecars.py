@@ -23,13 +23,25 @@ _STATES = {state.value.upper(): state for state in BackendState if state is not 
 class SidecarProvisioner:
     """The backends of one ordered list."""
 
-    def __init__(self, addresses: Sequence[str], token: str | None = None, look_s: float = LOOK_S) -> None:
-        """Know nothing yet: all places are cold and out of reach until they answer."""
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        token: str | None = None,
+        look_s: float = LOOK_S,
+        *,
+        service_name: str | None = None,
+    ) -> None:
+        """Know nothing yet: all places are cold and out of reach until they answer.
+
+        `service_name` says which service is meant where the backends are machines of a pool.
+        """
         self._places = [
             Place(index, 0, address, BackendState.COLD, is_reachable=False)
             for index, address in enumerate(addresses, start=1)
         ]
         self._fields = {} if token is None else {"Authorization": f"Bearer {token}"}
+        if service_name is not None:
+            self._fields["Swayam-Service"] = service_name
         self._look_s = look_s
         self._session: aiohttp.ClientSession | None = None
         self._looking: list[asyncio.Task[None]] = []
