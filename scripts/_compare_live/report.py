@@ -85,6 +85,10 @@ simulations with other dice had the same n for 67 % of the time.
 
 {table(verdict, chance, live)}
 
+Live, a tick falls anywhere within a second of the counts; simulated, at its end, so that a live proxy sees a
+change half a second later. The time of wake-ups is that of the wall: what other processes of the machine took
+meanwhile is part of it.
+
 n is the median of the proxies' prefixes, four times a second. Backend-seconds live are those of backends that
 a proxy does not call cold, five times a second.
 
