@@ -43,6 +43,21 @@ def test_requests_queue_and_put_off_the_idle_time() -> None:
     assert fleet.backend_seconds() == 101.0
 
 
+def test_an_order_renewed_puts_off_the_idle_time() -> None:
+    """A warm backend stays for another while when its present set-up is meant; a cold one hears nothing."""
+    engine = Engine()
+    fleet = _fleet(engine)
+    fleet.set_up(1)
+    engine.run_until(40.0)
+    assert fleet.renew(1, fleet.backends[1].incarnation)
+    assert not fleet.renew(1, fleet.backends[1].incarnation + 1)
+    assert not fleet.renew(2, 0)
+    engine.run_until(99.9)
+    assert fleet.backends[1].state is BackendState.WARM
+    engine.run_until(100.1)
+    assert fleet.backends[1].state is BackendState.COLD
+
+
 def test_slots_run_side_by_side() -> None:
     """With two slots the third request waits for the first that ends."""
     fleet = _fleet(Engine(), slots=2)
