@@ -76,6 +76,11 @@ def command(seconds: int, rounds: int, part: tuple[str, ...], proxy: tuple[str, 
             f"Processes that wanted to run before it began (load average): {load_before:.1f}; "
             f"niceness of all that was measured: {os.nice(0)}."
         )
+        if load_before > _QUIET_LOAD:
+            how += (
+                " So the machine was busy with other work: rates and the 99th percentiles suffer from it most, "
+                "the ratios of processor time least."
+            )
         text = markdown(findings, contestants, how)
     if write:
         DOCS.write_text(text)
