@@ -78,8 +78,8 @@ def command(seconds: int, rounds: int, part: tuple[str, ...], proxy: tuple[str, 
         )
         if load_before > _QUIET_LOAD:
             how += (
-                " So the machine was busy with other work: rates and the 99th percentiles suffer from it most, "
-                "the ratios of processor time least."
+                " So the machine was busy with other work: rates and the 99th percentiles suffer from it "
+                "most, the ratios of processor time least."
             )
         text = markdown(findings, contestants, how)
     if write:
