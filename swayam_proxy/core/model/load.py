@@ -19,7 +19,8 @@ downward evidence: too few backends break the promise, too many cost a little.
 
 **The rate then.** Two guesses, the rate now and a straight line through the last minutes, weighted by the
 inverse squares of their own fading errors at the horizon in force; never below the rate now while that
-rises.
+rises. Where the last seconds climb beyond doubt, and a line explains them better than a jump would, it is a
+ramp and is followed to the horizon at once, as steeply as is sure.
 
 **How far off.** Two parts. `spread_per_s` is the noise of counting; where silent frontends are made up for,
 it is that of the fewer counts. `drift` is the rate's own movement, relative: it is measured by comparing past
@@ -47,7 +48,14 @@ WINDOWS_S = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610)
 KEPT_S = WINDOWS_S[-1]
 RISES = 3.0
 FALLS = 5.0
-"""Standard errors of evidence for a rise, and for a fall, that end the search for a longer window."""
+AGREES = 2.0
+"""Standard errors by which an older window may reach up to meet a shorter one's lower end."""
+CLIMBS = 4.0
+"""Standard errors by which the counts of some seconds must climb to be taken for a ramp; as much is taken
+off their slope."""
+_RAMPS_S = (8, 13, 21)
+_LINE_BETTER = 4.0
+"""So much more of the squares a line explains than the best single jump does, in variances of one count."""
 DRIFT_MIN = 0.1
 """Relative; at AUTO_QUANTILE it is an eighth of the rate. Smaller: jumps of minute-to-minute traffic break
 the promise for the set-up time. Larger: paid for every second. See the trials in the tests."""
@@ -177,6 +185,7 @@ class LoadForecaster:
         weights = 1.0 / (self._square_errors + (0.02 * level) ** 2 + 1e-9) ** 2
         mean = float(weights @ (level, line) / weights.sum())
         mean = max(mean, level) if line > level else mean
+        mean = max(mean, min(2.0 * level, _ramp(counts, dispersion, horizon_s)))
         self._pending.append((self._bin + floor(horizon_s), np.array((level, line)), mean))
         spread = sqrt(dispersion * max(level * window_s, 1.0)) / window_s if level > 0.0 else 0.0
         own_share = self._own_share(window_s)
@@ -200,10 +209,10 @@ class LoadForecaster:
             count = last - totals[-1 - window_s]
             mean = count / window_s
             error = sqrt(dispersion * max(count, 1.0)) / window_s
-            low, high = mean - RISES * error, mean + FALLS * error
-            if high < lowest or low > highest:
+            low = mean - RISES * error
+            if mean + AGREES * error < lowest or low > highest:
                 break
-            lowest, highest = max(lowest, low), min(highest, high)
+            lowest, highest = max(lowest, low), min(highest, mean + FALLS * error)
             level, chosen_s = mean, window_s
         # a jump that the longest window dilutes, but does not contradict yet: believed as far as it is sure
         return max(level, lowest), chosen_s
@@ -256,6 +265,36 @@ def _places(length: int) -> tuple[Floats, float]:
     """Return the seconds of a window around its middle, and the sum of their squares."""
     at = np.arange(length) - (length - 1) / 2.0
     return at, float(at @ at)
+
+
+@lru_cache(maxsize=8)
+def _centred(length: int) -> tuple[Floats, float]:
+    """Seconds around their middle, and the sum of their squares."""
+    at = np.arange(length) - (length - 1) / 2.0
+    return at, float(at @ at)
+
+
+def _ramp(counts: Floats, dispersion: float, horizon_s: float) -> float:
+    """The rate at the horizon, where the last seconds are a ramp beyond doubt; else 0."""
+    found = 0.0
+    for length in _RAMPS_S:
+        if length > counts.size:
+            break
+        recent = counts[-length:]
+        at, squares = _centred(length)
+        mean, slope = float(recent.mean()), float(at @ recent) / squares
+        variance = dispersion * max(mean, 1.0)
+        sure = slope - CLIMBS * sqrt(variance / squares)
+        if sure > 0.0 and slope * slope * squares > _by_a_jump(recent - mean) + _LINE_BETTER * variance:
+            found = max(found, mean + sure * ((length - 1) / 2.0 + horizon_s))
+    return found
+
+
+def _by_a_jump(deviations: Floats) -> float:
+    """How much of the squares of deviations from their mean the best single jump explains."""
+    before = np.cumsum(deviations)[:-1]
+    count = np.arange(1, deviations.size)
+    return float((before * before * deviations.size / (count * (deviations.size - count))).max())
 
 
 def _dispersion(counts: Floats) -> float:

@@ -75,6 +75,20 @@ def test_ramp_is_followed_to_its_horizon() -> None:
     assert np.abs(ahead / came - 1.0).mean() < 0.1
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_foot_of_a_steep_ramp_is_seen(seed: int) -> None:
+    """From 20/s up by 7/s every second: ten seconds on, four fifths of what comes 4 s later are expected."""
+    found = played(lambda t: 20.0 if t < 120 else 20.0 + 7.2 * (t - 120), 145, seed=seed, horizon_s=4.0)
+    assert found[131].mean_per_s > 0.8 * (20.0 + 7.2 * (131 - 120 + 4.0))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_jump_is_not_taken_for_a_ramp(seed: int) -> None:
+    """After a jump to 200/s nothing much above 200/s is expected, however far the horizon."""
+    found = played(lambda t: 50.0 if t < 200 else 200.0, 240, seed=seed)
+    assert max(f.mean_per_s for f in found[202:]) < 260.0
+
+
 def test_silence_is_zero_soon_and_exactly_in_the_end() -> None:
     """After a busy minute: nearly nothing ten seconds later, nothing at all when all of it is forgotten."""
     found = played(lambda t: 30.0 if t < 60 else 0.0, 700)
