@@ -19,8 +19,8 @@ LEVELLED = ("knative", "hpa", "ray-serve", "llm-d", "rule-of-thumb")
 """Tuned once more with Swayam's dispatch: one of each kind, and the rule of thumb."""
 SHOWN = ("o01", "o03", "o06", "o08", "diurnal", "spiky", "bursty", "steady")
 """Traces of the pictures, as far as they are in the set."""
-ABLATED = ("o03", "o04", "o08", "wandering", "spiky", "bursty")
-"""Traces of the ablations: a ramp, minutes of bursts, a calm one."""
+ABLATED = ("o03", "o04", "wandering", "bursty")
+"""Traces of the ablations: one that climbs, one of bursty minutes."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -73,7 +73,7 @@ def command(
     shown = [trace for trace in traces if trace.name.startswith(SHOWN)][:4] or traces[:4]
     findings = _find(results, traces, quick=quick, only=only or tuple(BASELINES))
     if ablations:
-        ablated = [trace for trace in traces if trace.name.startswith(ABLATED)][:3] or shown
+        ablated = [trace for trace in traces if trace.name.startswith(ABLATED)][:2] or shown
         findings.ablations = ablation_results(results, ablated)
         findings.controls = control_results(results, shown)
     (output / "plots").mkdir(parents=True, exist_ok=True)
