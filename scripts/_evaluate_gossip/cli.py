@@ -151,17 +151,14 @@ def real(*, at_length: bool) -> None:
 @command.command()
 @_results
 @click.option("--to", "path", type=click.Path(dir_okay=False, path_type=Path),
-              help="Write Markdown here, and the plot beside it, not to standard output.")  # fmt: skip
+              help="Write Markdown here, not to standard output.")  # fmt: skip
 def report(results: Path, path: Path | None) -> None:
     """Report what --results holds; exit status 1 when a promise is broken."""
     outcomes = held(results)
     if path is None:
         click.echo(markdown(outcomes))
     else:
-        from _evaluate_gossip.plots import draw
-
-        path.write_text(markdown(outcomes, path.with_suffix(".png").name))
-        draw(outcomes, path.with_suffix(".png"))
+        path.write_text(markdown(outcomes))
     _judge(outcomes)
 
 

@@ -5,7 +5,7 @@ Knows no datagrams. Three safeguards keep the living from being removed, since t
 1. *Patience by the loss seen.* A member is doubted only after so many tries in a row failed that, at the
    share of failures measured here, all members together raise about one wrong doubt per second.
 2. *Several accusers.* A doubt removes a member only when different members hold it (three, or as many as
-   are left), unrefuted for a whole window, and only where nothing was heard from it since.
+   are left), unrefuted for a whole window, and only after a silence of its own.
 3. *A clock that stops when we do.* All of this runs on `AwakeClock`: a member that was paused for a minute
    has not waited for a minute. After a long pause every count begins anew.
 
@@ -201,9 +201,10 @@ class Detector:
             doubt = self._roster.doubts.get(boot_id)
             if doubt is None or doubt.incarnation != incarnation:
                 continue
-            heard_since = self._heard_s.get(boot_id, -1.0) >= doubt.began_s
+            heard_s = self._heard_s.get(boot_id, -1.0)
+            silent = heard_s < doubt.began_s or self.clock.now_s - heard_s >= self._window_s()
             accusers_needed = min(self._config.accusers_count, self._roster.undoubted_count())
-            if len(doubt.accusers) >= accusers_needed and not heard_since:
+            if len(doubt.accusers) >= accusers_needed and silent:
                 removed[boot_id] = None
             elif self.clock.now_s - doubt.began_s < self._window_s() * _WITHDRAWN_WINDOWS:
                 heappush(self._doubts_due, (self.clock.now_s + _RECHECK_S, boot_id, incarnation))

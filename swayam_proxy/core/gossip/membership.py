@@ -38,8 +38,7 @@ are probed at once, not in turn."""
 _PAUSE_S = 2.0
 _MANY_DOUBTS = 3
 """So many doubts at once mean that much has failed together (a split, a rack): waiting for each one's turn
-would then take longest, so `_LOOK_AROUND_COUNT` are probed at once."""
-_LOOK_AROUND_COUNT = 8
+would then take longest, so `_EAGER_COUNT` are probed at once."""
 _LOOK_AROUND_S = 5.0
 """"At once" happens this often at most; it is what bounds the traffic when loss alone raises many doubts."""
 _GOODBYES_COUNT = 16
@@ -118,7 +117,7 @@ class Membership:
             self._examine(outputs)
         if len(self._roster.doubts) >= _MANY_DOUBTS and at_s >= self._next_look_around_s:
             self._next_look_around_s = at_s + _LOOK_AROUND_S
-            self._probe_eagerly(_LOOK_AROUND_COUNT, outputs)
+            self._probe_eagerly(outputs)
         if at_s >= self._next_lost_s:
             self._next_lost_s = at_s + self._config.lost_probe_s
             self._probe_lost(outputs)
@@ -305,10 +304,10 @@ class Membership:
         self._detector.advance(now)
         self._now = now
         if self._clock.slept_s - slept_before_s >= _PAUSE_S:
-            self._probe_eagerly(_EAGER_COUNT, outputs)
+            self._probe_eagerly(outputs)
 
-    def _probe_eagerly(self, count: int, outputs: list[GossipOutput]) -> None:
-        for _ in range(count):
+    def _probe_eagerly(self, outputs: list[GossipOutput]) -> None:
+        for _ in range(_EAGER_COUNT):
             self._probe_next(outputs)
 
     def _settle(self, outputs: list[GossipOutput]) -> None:
