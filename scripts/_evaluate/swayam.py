@@ -24,9 +24,7 @@ class Ablation:
 
 
 ABLATIONS = (
-    Ablation(
-        "Burst factor", {f"U = {u}": {"burst": u} for u in (1.0, 1.5, 2.0)} | {"auto": {"burst": None}}
-    ),
+    Ablation("Burst factor", {f"U = {u}": {"burst": u} for u in (1.0, 1.5, 2.0)} | {"auto": {"burst": None}}),
     Ablation(
         "Dispatch",
         {name: {"dispatch": name} for name in ("random", "p2c", "least-outstanding", "late-binding")},

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from _evaluate.jobs import Result
 from _evaluate.swayam import HEADLINE
 from _evaluate.traces import TraceSpec
-from _evaluate.tuning import Point, Tuned, geometric_mean, kept
+from _evaluate.tuning import WHOLE, Point, Tuned, geometric_mean, kept
 
 CONTROLS = ("rule-of-thumb", "model-free", "fixed")
 """Ours, to weigh the parts of Swayam by: nobody runs them."""
@@ -108,7 +108,8 @@ def _headline(findings: Findings) -> str:
             "",
             "Geometric means of costs, means of shares. *Tuned*: the one setting for all traces that keeps "
             "the promise "
-            "(99 % of requests and 98 % of one-minute windows) on as many as possible, and costs least.",
+            "(99 % of requests and 98 % of one-minute windows) on as many as possible, and costs least; for "
+            f"{' and '.join(WHOLE)} among all points of the grid, for others along one axis after another.",
             "",
             head,
             *rows,

@@ -184,6 +184,18 @@ def test_a_request_that_cannot_meet_its_deadline_is_refused_early() -> None:
     assert isinstance(refusal, Refusal) and refusal.reason is RefusalReason.DEADLINE
 
 
+def test_late_binding_expects_to_wait_for_any_slot_not_for_its_share_of_them() -> None:
+    """One of eight frontends before six busy backends: the next slot of any of them may be its next."""
+    spec = service_spec(6, dispatch=DispatchPolicy.LATE_BINDING)
+    frontend = Frontend(FrontendSpec("f1", (spec,), 8), Random(1), 0.0)
+    for _ in range(6):
+        assert _admit(frontend).backend_index
+    first = frontend.admit("digits", 0.0, 0.040)
+    assert isinstance(first, Ticket) and not first.backend_index, "50 ms / 6 is expected"
+    second = frontend.admit("digits", 0.0, 0.040)
+    assert isinstance(second, Refusal), "the others have as many waiting: 9 x 50 ms / 6"
+
+
 def test_a_request_that_waited_too_long_is_rejected() -> None:
     """Nobody waits past the queue's limit: the sweep finds it."""
     frontend = _frontend(1, queue=QueueSpec(wait_s_max=2.0))
