@@ -1,6 +1,5 @@
 """From inputs to a number of backends, with its reason."""
 
-
 from swayam_proxy.core.decision import DecisionInputs, PrefixRule, ShrinkHold, own_share
 from swayam_proxy.core.model.execution import ExecutionStatistics
 from swayam_proxy.core.model.load import Forecast
