@@ -17,7 +17,7 @@ from swayam_proxy.sim.plot import busy_backends, steps
 _DPI = 100
 _ORDER = ("swayam", "knative", "hpa", "keda", "ray-serve", "sagemaker", "llm-d", "faro", "autopilot")
 _MORE = ("rule-of-thumb", "model-free", "fixed")
-COLOURS = {name: f"C{place % 10}" for place, name in enumerate(_ORDER)} | dict(
+COLOURS = dict(zip(_ORDER, ("C0", "C1", "C2", "C3", "C4", "C5", "C6", "C9", "C8"), strict=True)) | dict(
     zip(_MORE, ("black", "0.5", "0.75"), strict=True)
 )
 
@@ -84,6 +84,8 @@ def frontier(
             )
         axes.axvline(2.0 if field == "windows_1min_ok" else 1.0, color="0.6", lw=0.8, ls="--")
         axes.set_xscale("symlog", linthresh=0.1)
+        axes.set_xlim(0.0, 100.0)
+        axes.set_xticks([0, 0.1, 1, 10, 100], ["0", "0.1", "1", "10", "100"])
         axes.set_yscale("log")
         axes.set_ylim(1.0, 8.0)
         axes.set_yticks([1, 1.25, 1.5, 2, 3, 5, 8], ["1", "1.25", "1.5", "2", "3", "5", "8"])
@@ -110,7 +112,7 @@ def _lower_edge(points: list[tuple[float, float]]) -> tuple[list[float], list[fl
 
 def responses(path: Path, traces: list[TraceSpec], rows: dict[str, dict[str, Result]]) -> None:
     """Tails of the response time over RT_max, one panel per trace."""
-    figure = Figure(figsize=(10.0, 3.4), layout="constrained")
+    figure = Figure(figsize=(11.0, 3.4), layout="constrained")
     for place, spec in enumerate(traces, start=1):
         axes = figure.add_subplot(1, len(traces), place)
         for name, results in rows.items():
@@ -128,7 +130,7 @@ def responses(path: Path, traces: list[TraceSpec], rows: dict[str, dict[str, Res
         axes.set_xlabel("response time over RT_max")
         if place == 1:
             axes.set_ylabel("% of requests that are slower")
-            axes.legend(fontsize=7)
+            figure.legend(*axes.get_legend_handles_labels(), fontsize=7, loc="outside right center")
     figure.savefig(path, dpi=_DPI)
 
 
