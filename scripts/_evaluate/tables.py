@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from _evaluate.jobs import Result
 from _evaluate.swayam import HEADLINE
-from _evaluate.traces import TraceSpec
+from _evaluate.traces import SOURCES, TraceSpec
 from _evaluate.tuning import WHOLE, Point, Tuned, geometric_mean, kept
 
 CONTROLS = ("rule-of-thumb", "model-free", "fixed")
@@ -52,6 +52,7 @@ def document(findings: Findings) -> str:
 def _opening(findings: Findings) -> str:
     thinned = [f"{trace.name} (kept {trace.thin:g})" for trace in findings.traces if trace.thin < 1.0]
     hopeless = [trace.name for trace in findings.traces if trace.hopeless]
+    names = [trace.name for trace in findings.traces]
     lines = [
         "# Evaluation",
         "Written by `scripts/evaluate`" + (" `--quick`" if findings.quick else "") + "; do not edit.",
@@ -66,6 +67,9 @@ def _opening(findings: Findings) -> str:
         f"Traces: {', '.join(trace.name for trace in findings.traces)}. "
         + "What lies below a trace's bins, and execution times where the source has none, is made up.",
     ]
+    sources = [f"`{part}`: {text}" for part, text in SOURCES.items() if any(part in n for n in names)]
+    if sources:
+        lines.append("Sources: " + "; ".join(sources) + ".")
     if thinned:
         lines.append(
             "Thinned, with executions that are longer in the same measure, so that erlangs stay: "

@@ -14,6 +14,15 @@ from swayam_proxy.sim.traces import TraceOptions, read_trace, suggested_law
 from swayam_proxy.sim.workload import LogNormalLaw, Workload, WorkloadError
 
 DURATION_S = 10_800.0
+SOURCES = {
+    "azf19": "Azure Functions 2019 (Shahrad et al., Serverless in the Wild, USENIX ATC 2020; CC-BY 4.0, "
+    "Microsoft), some by way of vHive's InVitro, some of Faro (Jeon et al., EuroSys 2025)",
+    "twitter-": "events per second of a Twitter sample, from IPA (Ghafouri et al.)",
+    "twitter2": "tweets per second, from Cilantro (Bhardwaj et al., OSDI 2023)",
+    "wc98": "the 1998 World Cup web site (Arlitt and Jin, 1998)",
+    "sd-lora": "Alibaba's Stable Diffusion service (Lin et al., SoCC 2025)",
+}
+"""Who published what, by what stands in a trace's name."""
 HOPELESS = ("o05",)
 """Batches of one minute out of silence: no rule keeps the promise, so that means leave it out."""
 
