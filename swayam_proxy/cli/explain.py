@@ -64,7 +64,7 @@ def lines_of(explanation: Mapping[str, Any]) -> Iterator[str]:
         + (f"{decision['global_rate_per_s']:.1f}/s")
     )
     yield (
-        f"  forecast    own {decision['forecast_per_s']:.1f}/s, "
+        f"  forecast    own {decision['forecast_per_s']:.1f}/s of {decision['global_forecast_per_s']:.1f}/s, "
         f"spread {decision['forecast_spread_per_s']:.1f}, in {decision['horizon_s']:.1f} s"
     )
     yield f"  load        {decision['load_per_s']:.1f}/s to be carried, burst included"

@@ -130,11 +130,10 @@ class Service:
     def expected_wait_s(self, now: float) -> float:
         """Return how long a request that joined the queue now would wait, in seconds."""
         share = self.scaling.share
-        if self._late is None:
-            turns = (self._queue.count + 1) / max(1.0, self.pool.usable_slots * share)
-        else:
+        turns = (self._queue.count + 1) / max(1.0, self.pool.usable_slots * share)
+        if self._late is not None:
             # whichever slot falls free grants the oldest hold: ours wait among everyone's, not for our share
-            turns = (self._queue.count / share + 1.0) / max(1.0, self.pool.usable_slots)
+            turns = min(turns, (self._queue.count / share + 1.0) / max(1.0, self.pool.usable_slots))
         wait_s = turns * self.scaling.execution_s
         if not self.pool.usable:
             wait_s += self.scaling.warm_in_s(now)

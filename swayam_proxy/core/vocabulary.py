@@ -222,8 +222,9 @@ class FrontendSpec:
 class Decision:
     """How many backends a service was judged to need, and why; everything that is needed to judge again.
 
-    Rates are requests per second, times are seconds. `forecast_per_s` is this frontend's own expectation at
-    `at + horizon_s`; `load_per_s` is the global one with the burst applied, which n must carry.
+    Rates are requests per second, times are seconds. `global_forecast_per_s` is expected at `at + horizon_s`,
+    give or take `forecast_spread_per_s`; `forecast_per_s` is this frontend's part of it; `load_per_s` is the
+    global one with the burst applied, which n must carry.
     """
 
     service_name: str

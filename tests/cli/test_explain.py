@@ -15,6 +15,7 @@ def _explanation(**changes: object) -> dict:
         "global_rate_per_s": 80.0,
         "frontends_count": 4,
         "forecast_per_s": 21.0,
+        "global_forecast_per_s": 83.5,
         "forecast_spread_per_s": 2.0,
         "horizon_s": 3.0,
         "load_per_s": 84.0,

@@ -196,6 +196,15 @@ def test_late_binding_expects_to_wait_for_any_slot_not_for_its_share_of_them() -
     assert isinstance(second, Refusal), "the others have as many waiting: 9 x 50 ms / 6"
 
 
+def test_little_traffic_of_its_own_does_not_make_a_frontend_expect_crowds() -> None:
+    """With a thousandth of the traffic one waiting request says nothing of a thousand at the others."""
+    spec = service_spec(6, dispatch=DispatchPolicy.LATE_BINDING)
+    frontend = Frontend(FrontendSpec("f1", (spec,), 1_000), Random(1), 0.0)
+    for _ in range(7):
+        _admit(frontend)
+    assert not _admit(frontend, deadline=0.110).backend_index, "two executions are the most to expect"
+
+
 def test_a_request_that_waited_too_long_is_rejected() -> None:
     """Nobody waits past the queue's limit: the sweep finds it."""
     frontend = _frontend(1, queue=QueueSpec(wait_s_max=2.0))

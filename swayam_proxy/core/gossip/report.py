@@ -76,7 +76,6 @@ class Reporter:
         ]
         return PeerLoad(
             frontends_count=frontends_count,
-            fresh_forecast_sum_per_s=sum(load.forecast_per_s for load in by_name.values()),
             fresh_rate_sum_per_s=sum(load.rate_per_s for load in by_name.values()),
             fresh_count=len(by_name),
             stale_count=frontends_count - 1 - len(by_name),

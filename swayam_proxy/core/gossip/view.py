@@ -47,14 +47,13 @@ class MemberView:
 
 @dataclass(frozen=True, slots=True)
 class PeerLoad:
-    """What the other members expect and count of one service.
+    """What the other members count of one service.
 
     `frontends_count` counts this member too. `executions` are fresh and stale alike,
     since execution times do not depend on the load of the moment.
     """
 
     frontends_count: int
-    fresh_forecast_sum_per_s: float
     fresh_rate_sum_per_s: float
     fresh_count: int
     stale_count: int

@@ -267,13 +267,6 @@ def _places(length: int) -> tuple[Floats, float]:
     return at, float(at @ at)
 
 
-@lru_cache(maxsize=8)
-def _centred(length: int) -> tuple[Floats, float]:
-    """Seconds around their middle, and the sum of their squares."""
-    at = np.arange(length) - (length - 1) / 2.0
-    return at, float(at @ at)
-
-
 def _ramp(counts: Floats, dispersion: float, horizon_s: float) -> float:
     """The rate at the horizon, where the last seconds are a ramp beyond doubt; else 0."""
     found = 0.0
@@ -281,7 +274,7 @@ def _ramp(counts: Floats, dispersion: float, horizon_s: float) -> float:
         if length > counts.size:
             break
         recent = counts[-length:]
-        at, squares = _centred(length)
+        at, squares = _places(length)
         mean, slope = float(recent.mean()), float(at @ recent) / squares
         variance = dispersion * max(mean, 1.0)
         sure = slope - CLIMBS * sqrt(variance / squares)
