@@ -7,10 +7,8 @@ under load, none after the lull; and the same predictions as without any of it.
 import argparse
 import contextlib
 import json
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,12 +17,15 @@ from example import (
     HERE,
     MLSERVER_BIN,
     ExampleFailedError,
+    clock,
     compare,
     free_port,
     get_json,
     load_test,
+    perform,
     predict,
     proxies,
+    trained,
     wait_for,
 )
 
@@ -41,30 +42,13 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=120.0, help="requests per second [120]")
     parser.add_argument("--promise", type=int, default=250, help="milliseconds that 99 %% may take [250]")
     parser.add_argument("--idle", type=float, default=5.0, help="seconds until an idle server goes [5]")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with tempfile.TemporaryDirectory(prefix="swayam-mlserver-") as name, contextlib.ExitStack() as stack:
-        directory = Path(name)
-        try:
-            return run(directory, stack, options)
-        except ExampleFailedError as error:
-            print(f"examples/mlserver: {error}", file=sys.stderr)
-            for log in sorted(directory.rglob("*.log")):
-                tail = "\n    ".join(log.read_text(errors="replace").splitlines()[-12:])
-                print(f"  the end of {log.name}:\n    {tail}", file=sys.stderr)
-            return 1
+    return perform(run, parser.parse_args())
 
 
 def run(directory: Path, stack: contextlib.ExitStack, options: argparse.Namespace) -> int:
     """Do one thing after the other, and say so."""
-    began = time.monotonic()
-
-    def say(text: str) -> None:
-        print(f"[{time.monotonic() - began:5.1f} s] {text}", flush=True)
-
-    say("training a random forest on the digits of scikit-learn")
-    subprocess.run([MLSERVER_BIN / "python", HERE / "train.py", directory], check=True)
-    samples = json.loads((directory / "samples.json").read_text())
+    say = clock()
+    samples = trained(directory, say)
     sidecars = [f"127.0.0.1:{free_port()}" for _ in range(options.servers)]
     command = [str(MLSERVER_BIN / "python"), str(HERE / "serve.py"), "{port}", str(directory)]
     settings = {

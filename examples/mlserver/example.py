@@ -38,7 +38,13 @@ def main() -> int:
     parser.add_argument("--servers", type=int, default=4, choices=range(1, 9), help="MLServers [4]")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of the load test [20]")
     parser.add_argument("--rate", type=float, default=40.0, help="requests per second [40]")
-    options = parser.parse_args()
+    return perform(run, parser.parse_args())
+
+
+def perform(
+    run: Callable[[Path, contextlib.ExitStack, argparse.Namespace], int], options: argparse.Namespace
+) -> int:
+    """Let `run` work in a directory of its own; where it fails, say why and show the ends of the logs."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="swayam-mlserver-") as name, contextlib.ExitStack() as stack:
         directory = Path(name)
@@ -47,21 +53,33 @@ def main() -> int:
         except ExampleFailedError as error:
             print(f"examples/mlserver: {error}", file=sys.stderr)
             for log in sorted(directory.rglob("*.log")):
-                tail = "\n    ".join(log.read_text(errors="replace").splitlines()[-8:])
+                tail = "\n    ".join(log.read_text(errors="replace").splitlines()[-12:])
                 print(f"  the end of {log.name}:\n    {tail}", file=sys.stderr)
             return 1
 
 
-def run(directory: Path, stack: contextlib.ExitStack, options: argparse.Namespace) -> int:
-    """Do one thing after the other, and say so."""
+def clock() -> Callable[[str], None]:
+    """Return what prints a line with the seconds since now."""
     began = time.monotonic()
 
     def say(text: str) -> None:
         print(f"[{time.monotonic() - began:5.1f} s] {text}", flush=True)
 
+    return say
+
+
+def trained(directory: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """Train the model into the directory; return samples to predict, and how good it is."""
     say("training a random forest on the digits of scikit-learn")
     subprocess.run([MLSERVER_BIN / "python", HERE / "train.py", directory], check=True)
-    samples = json.loads((directory / "samples.json").read_text())
+    samples: dict[str, Any] = json.loads((directory / "samples.json").read_text())
+    return samples
+
+
+def run(directory: Path, stack: contextlib.ExitStack, options: argparse.Namespace) -> int:
+    """Do one thing after the other, and say so."""
+    say = clock()
+    samples = trained(directory, say)
     say(f"trained; it is right on {samples['accuracy']:.1%} of the images that it has not seen")
     backends = [stack.enter_context(mlserver(directory, number)) for number in range(1, options.servers + 1)]
     wait_for(

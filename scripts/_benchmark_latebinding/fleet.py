@@ -1,7 +1,6 @@
 """Backends that speak the sidecar protocol, proxies before them, and load: all as processes."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -11,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from _processes import ROOT, running
 
-ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE_S = 30.0
 
 
@@ -70,23 +69,6 @@ def run(shape: Shape, directory: Path, options: tuple[str, ...]) -> Outcome:
     )
 
 
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
-
-
-@contextmanager
-def _ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(15.0)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 @contextmanager
 def backends(shape: Shape, directory: Path, options: tuple[str, ...]) -> Iterator[list[str]]:
     """Run the backends of one process; yields their addresses."""
@@ -96,10 +78,7 @@ def backends(shape: Shape, directory: Path, options: tuple[str, ...]) -> Iterato
         "--mean", f"{shape.execution_s * 1000:g}ms", "--cv", f"{shape.cv:g}", "--ready-file", str(ready),
         *options,
     ]  # fmt: skip
-    with (
-        (directory / "backends.log").open("wb") as log,
-        _ended(subprocess.Popen(words, env=_environment(), stdout=log, stderr=log)),
-    ):
+    with running(words, directory / "backends.log"):
         deadline = time.monotonic() + _PATIENCE_S
         while not ready.exists():
             if time.monotonic() > deadline:
@@ -133,7 +112,7 @@ def proxy(shape: Shape, directory: Path, addresses: list[str]) -> Iterator[tuple
     )
     words = [sys.executable, "-m", "swayam_proxy", "serve", "-c", str(directory / "swayam.toml")]
     errors = directory / "stderr.log"
-    with errors.open("wb") as log, _ended(subprocess.Popen(words, env=_environment(), stderr=log)) as process:
+    with running(words, errors) as process:
         deadline = time.monotonic() + _PATIENCE_S
         while '"listening"' not in errors.read_text():
             if time.monotonic() > deadline or process.poll() is not None:

@@ -14,8 +14,9 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import click
+from _processes import ROOT
 
-from _benchmark_latebinding.fleet import ROOT, Shape, backends, proxy
+from _benchmark_latebinding.fleet import Shape, backends, proxy
 
 _LOW_PER_S, _HIGH_PER_S = 20.0, 200.0
 _EXECUTION_S = 0.05

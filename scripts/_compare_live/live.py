@@ -4,7 +4,6 @@ Knows processes and their logs, nothing of the simulator.
 """
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -18,11 +17,11 @@ from typing import Any
 from urllib.request import urlopen
 
 import numpy as np
+from _processes import ROOT, environment, running
 
 from _compare_live.scenario import LAW, Played
 from swayam_proxy.sim.workload import Floats, Workload
 
-ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE_S = 60.0
 _LOOK_S = 0.2
 
@@ -55,7 +54,7 @@ def play_live(played: Played, workload: Workload, directory: Path, say: Callable
         # a moment late is as good: the arrivals are read from the proxies' own log
         options += ("--lag-limit", "100ms")
         words = [sys.executable, str(ROOT / "scripts" / "loadtest"), *targets, *options, "--quiet"]
-        load = subprocess.run(words, env=_environment(), capture_output=True, text=True, check=False)
+        load = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
         if load.returncode != 0:
             raise RuntimeError(f"the load test failed:\n{load.stdout}{load.stderr}")
         changes = watch.stop()
@@ -94,27 +93,6 @@ def _prefixes(path: Path, zero: float) -> list[list[tuple[float, int]]]:
     return [sorted(each) for each in found.values()]
 
 
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
-
-
-@contextmanager
-def _running(words: list[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            words, env=_environment(), stdin=subprocess.DEVNULL, stdout=file, stderr=file
-        )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(15.0)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 @contextmanager
 def _backends(played: Played, directory: Path) -> Iterator[list[str]]:
     ready, log = directory / "ready", directory / "backends.log"
@@ -123,7 +101,7 @@ def _backends(played: Played, directory: Path) -> Iterator[list[str]]:
         "--mean", f"{LAW.mean_s:g}s", "--cv", f"{LAW.cv:g}", "--sidecar", "--setup", f"{played.setup_s:g}s",
         "--idle", f"{played.idle_s:g}s", "--on-disconnect", "finish", "--ready-file", str(ready),
     ]  # fmt: skip
-    with _running(words, log) as process:
+    with running(words, log) as process:
         _wait(
             lambda: ready.exists() and len(ready.read_text().split()) == played.backends_count, process, log
         )
@@ -142,7 +120,7 @@ def _proxies(played: Played, directory: Path, addresses: list[str]) -> Iterator[
         ]
         return [json.loads(line) for line in lines]
 
-    with _running([*words, "--ports", "separate", "-c", str(configuration)], log) as process:
+    with running([*words, "--ports", "separate", "-c", str(configuration)], log) as process:
         _wait(lambda: len(bound()) == played.proxies_count, process, log)
         yield bound()
 

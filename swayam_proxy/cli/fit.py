@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from swayam_proxy.cli.failure import CommandFailed, Exit
+from swayam_proxy.cli.drawing import drawing
 from swayam_proxy.cli.options import CONTEXT, examples, json_option
 from swayam_proxy.cli.samples import UNITS, read_samples
 
@@ -65,16 +65,10 @@ def fitted(samples_s: list[float]) -> ServiceTime:
 
 def draw(path: Path, found: ServiceTime, samples_s: list[float]) -> None:
     """Write the plot; ends the command where that cannot be."""
-    try:
+    with drawing(path):
         from swayam_proxy.cli.plots import draw_fit
 
         draw_fit(path, found, samples_s)
-    except ImportError as error:
-        todo = "pip install 'swayam-proxy[report]'"
-        raise CommandFailed(f"plots need matplotlib: {error}", todo, Exit.FAILED) from None
-    except (OSError, ValueError) as error:
-        todo = "name a file ending in .png, .svg or .pdf in a directory that exists"
-        raise CommandFailed(f"cannot write {path}: {error}", todo, Exit.USAGE) from None
 
 
 def _answer(found: ServiceTime, samples_s: list[float]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from swayam_proxy.cli.drawing import drawing
 from swayam_proxy.cli.failure import CommandFailed, Exit
 from swayam_proxy.cli.options import CONTEXT, examples, json_option
 from swayam_proxy.cli.samples import UNITS, read_samples
@@ -180,16 +181,10 @@ def _rates(workload: Workload) -> list[float]:
 
 
 def _draw(path: Path, question: Question, answer: Plan, course: Course | None) -> None:
-    try:
+    with drawing(path):
         from swayam_proxy.cli.plots import draw_plan
 
         draw_plan(path, question, answer, None if course is None else (course, STEP_S))
-    except ImportError as error:
-        todo = "pip install 'swayam-proxy[report]'"
-        raise CommandFailed(f"plots need matplotlib: {error}", todo, Exit.FAILED) from None
-    except (OSError, ValueError) as error:
-        todo = "name a file ending in .png, .svg or .pdf in a directory that exists"
-        raise CommandFailed(f"cannot write {path}: {error}", todo, Exit.USAGE) from None
 
 
 def _answer(question: Question, answer: Plan, course: Course | None, price: float | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from swayam_proxy.cli.drawing import drawing
 from swayam_proxy.cli.failure import CommandFailed, Exit
 from swayam_proxy.cli.options import CONTEXT, examples, json_option
 
@@ -244,16 +245,10 @@ def _progress(requests_count: int, *, quiet: bool) -> Iterator[Callable[[int], N
 
 
 def _draw(record: RunRecord, workload: Workload, path: Path) -> None:
-    try:
+    with drawing(path):
         from swayam_proxy.sim.plot import draw_run
 
         draw_run(record, workload, path)
-    except ImportError as error:
-        todo = "pip install 'swayam-proxy[report]'"
-        raise CommandFailed(f"plots need matplotlib: {error}", todo, Exit.FAILED) from None
-    except (OSError, ValueError) as error:
-        todo = "name a file ending in .png, .svg or .pdf in a directory that exists"
-        raise CommandFailed(f"cannot write {path}: {error}", todo, Exit.USAGE) from None
 
 
 def _table(report: Report) -> str:
